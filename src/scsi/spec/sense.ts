@@ -21,8 +21,10 @@ export type SenseKey = (typeof SenseKey)[keyof typeof SenseKey]
 /** Additional sense codes: ASC in the high byte, ASCQ in the low one (SPC-4 annex F.2). */
 export const Asc = {
   noAdditionalSense: 0x0000,
+  logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
   writeError: 0x0c00,
+  invalidFieldInCommandInformationUnit: 0x0e03,
   unrecoveredReadError: 0x1100,
   parameterListLengthError: 0x1a00,
   miscompareDuringVerify: 0x1d00,
@@ -33,6 +35,7 @@ export const Asc = {
   invalidFieldInParameterList: 0x2600,
   parameterValueInvalid: 0x2602,
   writeProtected: 0x2700,
+  logicalUnitSoftwareWriteProtected: 0x2702,
   spaceAllocationFailed: 0x2707,
   powerOnResetOrBusDeviceReset: 0x2900,
   powerOn: 0x2901,
