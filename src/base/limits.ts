@@ -40,3 +40,9 @@ export const SESSIONS_MAX = 4096
 export const LUNS_MAX = 16384
 /** Tasks one logical unit's task set holds; one more gets TASK SET FULL. */
 export const TASK_SET_MAX = 4096
+/** Keys in one complete text (login or text negotiation). */
+export const TEXT_PAIRS_MAX = 256
+/** Longest value of a key, in bytes; ordinary ones are held to 255 (RFC 7143 §6.1). */
+export const TEXT_VALUE_BYTES_MAX = 8192
+/** Longest CHAP challenge or response, decoded, in bytes (RFC 7143 §12.1.3). */
+export const CHAP_BYTES_MAX = 1024

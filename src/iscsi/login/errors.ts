@@ -1,0 +1,30 @@
+import { SanletError } from "../../base/errors.ts"
+import { LoginStatus, loginStatusText } from "../spec/login-status.ts"
+import { nameOf } from "../spec/name-of.ts"
+
+/**
+ * A login that can't go on. `status` is the Login Response status (class in the high byte, detail in the low) that
+ * a target answers with, or that an initiator has received. The code is made from it: ERR_LOGIN_NOT_FOUND,
+ * ERR_LOGIN_AUTHENTICATION_FAILURE and so on.
+ */
+export class LoginError extends SanletError {
+  readonly status: number
+
+  constructor(status: number, reason?: string) {
+    super(codeOf(status), reason ?? loginStatusText(status))
+    this.status = status
+  }
+
+  get statusClass(): number {
+    return this.status >> 8
+  }
+
+  get statusDetail(): number {
+    return this.status & 0xff
+  }
+}
+
+function codeOf(status: number): string {
+  const name = nameOf(LoginStatus, status)
+  return `ERR_LOGIN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
