@@ -24,11 +24,13 @@ export interface ByteReceiver {
 export interface ByteStream {
   readonly local: Endpoint
   readonly remote: Endpoint
-  /** Begins delivery; call once. */
+  /** Begins delivery; call once, before anything but `destroy`. */
   start(receiver: ByteReceiver): void
   /** Stops asking for bytes until `resume`. */
   pause(): void
   resume(): void
+  /** Asks the receiver's `buffer` anew, at once: what it gave before will not be written to any more. */
+  refreshBuffer(): void
   /**
    * Sends the pieces in order, gathered in one system call where possible. They must stay untouched until `sent`
    * is called: from the event loop, once the system has them, or once the stream is closed.
