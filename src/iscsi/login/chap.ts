@@ -273,7 +273,9 @@ export class ChapInitiator {
 
   /** The first step. */
   start(): TextPair[] {
-    return [{ key: "CHAP_A", value: usable(this.#proof.algorithms).join(",") }]
+    const algorithms = usable(this.#proof.algorithms)
+    if (algorithms.length === 0) throw new ChapConfigurationError("no CHAP algorithm is left to offer")
+    return [{ key: "CHAP_A", value: algorithms.join(",") }]
   }
 
   /** What to answer; empty once done. */

@@ -1,6 +1,7 @@
 import type { Eventually } from "../../base/completion.ts"
 import type { ChapAcceptance } from "./chap.ts"
 import type { KeyPreferences, NegotiatedKeys } from "./keys.ts"
+import type { Negotiation } from "./negotiation.ts"
 
 export type SessionType = "Normal" | "Discovery"
 
@@ -75,6 +76,8 @@ export interface LoginPdu {
 
 export interface AcceptedLogin extends LoginCandidate {
   readonly tsih: number
+  /** For text negotiation in full feature phase: receive(pairs, LoginStage.fullFeaturePhase), then result(). */
+  readonly negotiation: Negotiation
   /** The StatSN the next response on this connection carries. */
   readonly statSn: number
   readonly expCmdSn: number
