@@ -1,0 +1,5 @@
+export { AccessList, type AccessOptions } from "./target/access.ts"
+export { NetworkEntity, type NetworkEntityOptions } from "./target/network-entity.ts"
+export type { Portal } from "./target/portal.ts"
+export { type SessionInfo, Target, type TargetOptions } from "./target/target.ts"
+export { SanletError } from "./base/errors.ts"

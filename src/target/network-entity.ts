@@ -1,0 +1,103 @@
+import type { Clock } from "../base/clock.ts"
+import { systemClock } from "../base/clock.ts"
+import type { Listener, Network } from "../base/byte-stream.ts"
+import { SanletError } from "../base/errors.ts"
+import { LOGOUT_GRACE_MS } from "../base/limits.ts"
+import { type Log, silentLog } from "../base/log.ts"
+import { type Random, systemRandom } from "../base/random.ts"
+import { nodeNetwork } from "../base/node-network.ts"
+import { DataBufferBudget } from "../datamover/tcp/index.ts"
+import { Portal } from "./portal.ts"
+import { SessionRegistry } from "./session-registry.ts"
+import type { Target } from "./target.ts"
+import type { ChapAcceptance } from "../iscsi/login/chap.ts"
+import { DATA_BUFFER_BYTES_MAX } from "../base/limits.ts"
+
+export interface NetworkEntityOptions {
+  readonly network?: Network
+  readonly clock?: Clock
+  readonly random?: Random
+  readonly log?: Log
+  /** Who may discover. Absent: anyone, without CHAP. */
+  readonly discoveryAuth?: ChapAcceptance
+  /** Data buffers of all sessions together, in bytes. */
+  readonly dataBufferBytesMax?: number
+  /** How often a silent initiator is pinged, and how long it may take to answer, in ms; 0: never. */
+  readonly nopIntervalMs?: number
+  readonly nopDeadlineMs?: number
+  readonly loginDeadlineMs?: number
+}
+
+/**
+ * A network entity (RFC 7143 §4.2.1): the portals of this process, and the targets reached through them. All targets are
+ * reached through every portal whose group they are in.
+ */
+export class NetworkEntity {
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly budget: DataBufferBudget
+  readonly sessions: SessionRegistry
+  readonly options: NetworkEntityOptions
+  readonly #targets = new Map<string, Target>()
+  readonly #portals = new Set<Portal>()
+
+  constructor(options: NetworkEntityOptions = {}) {
+    this.options = options
+    this.network = options.network ?? nodeNetwork
+    this.clock = options.clock ?? systemClock
+    this.random = options.random ?? systemRandom
+    this.log = options.log ?? silentLog
+    this.budget = new DataBufferBudget(options.dataBufferBytesMax ?? DATA_BUFFER_BYTES_MAX)
+    this.sessions = new SessionRegistry(this.random)
+  }
+
+  /** By lower-case name. */
+  get targets(): ReadonlyMap<string, Target> {
+    return this.#targets
+  }
+
+  get portals(): ReadonlySet<Portal> {
+    return this.#portals
+  }
+
+  /** Throws SanletError ERR_TARGET_EXISTS. */
+  addTarget(target: Target): void {
+    const name = target.name.toLowerCase()
+    if (this.#targets.has(name))
+      throw new SanletError("ERR_TARGET_EXISTS", `a target ${target.name} exists already`)
+    this.#targets.set(name, target)
+  }
+
+  /** Asks its initiators to log out, ends their sessions, and forgets the target. */
+  async removeTarget(name: string): Promise<void> {
+    const target = this.#targets.get(name.toLowerCase())
+    if (!target) return
+    this.#targets.delete(name.toLowerCase())
+    await this.#logOut((session) => session.identity.targetName === target.name)
+  }
+
+  /** Rejects with a NetworkError when the address can't be had. Port 0 picks one. */
+  async listen(at: { host: string; port: number; portalGroupTag?: number }): Promise<Portal> {
+    const portal: Portal = new Portal(this, at.portalGroupTag ?? 1)
+    const listener: Listener = await this.network.listen(at, (stream) => portal.accept(stream))
+    portal.opened(listener, () => this.#portals.delete(portal))
+    this.#portals.add(portal)
+    return portal
+  }
+
+  /** Closes the portals, asks every initiator to log out, and ends the sessions that don't in time. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#portals].map((portal) => portal.close()))
+    await this.#logOut(() => true)
+  }
+
+  async #logOut(which: (session: ReturnType<SessionRegistry["byTsih"]> & {}) => boolean): Promise<void> {
+    const leaving = [...this.sessions.all].filter(which)
+    for (const session of leaving) {
+      for (const connection of session.connections.values()) connection.requestLogout(LOGOUT_GRACE_MS)
+    }
+    await Promise.all(leaving.map((session) => session.ended))
+  }
+}

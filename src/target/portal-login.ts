@@ -1,0 +1,206 @@
+import type { Timer } from "../base/clock.ts"
+import { LOGIN_DEADLINE_MS, SESSIONS_MAX } from "../base/limits.ts"
+import type { ReceivedPdu } from "../iscsi/da.ts"
+import { targetKeyPreferences } from "../iscsi/login/keys.ts"
+import type {
+  AcceptedLogin,
+  Admission,
+  LeadingLogin,
+  LoginCandidate,
+  LoginGrant,
+  LoginPolicy,
+  LoginRefusal,
+  TargetLoginStep,
+} from "../iscsi/login/policy.ts"
+import { TargetLogin } from "../iscsi/login/target-login.ts"
+import { TargetConnection, type LoginPhaseReceiver } from "../iscsi/session/target-connection.ts"
+import { TargetSession } from "../iscsi/session/target-session.ts"
+import { LoginStatus } from "../iscsi/spec/index.ts"
+import { DiscoveryUser } from "./discovery-user.ts"
+import type { NetworkEntity } from "./network-entity.ts"
+import type { Portal } from "./portal.ts"
+import { ScsiPort } from "./scsi-port.ts"
+import type { Target } from "./target.ts"
+
+const refused = (status: number, reason: string): LoginRefusal => ({ kind: "refused", status, reason })
+
+/**
+ * The login phase of one connection: says who may log in to what, and joins what comes out to a session (RFC 7143 §6).
+ * It has a deadline; until it is through it holds nothing anybody else waits for.
+ */
+export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
+  readonly #portal: Portal
+  readonly #entity: NetworkEntity
+  readonly #connection: TargetConnection
+  readonly #login: TargetLogin
+  readonly #deadline: Timer
+  readonly #over: () => void
+  #target: Target | undefined
+  /** The session this login joins: a new one, or one that goes on with a new connection. */
+  #session: TargetSession | undefined
+  #ended = false
+
+  /** `over`: the login has ended, one way or the other. */
+  constructor(portal: Portal, entity: NetworkEntity, connection: TargetConnection, over: () => void) {
+    this.#portal = portal
+    this.#entity = entity
+    this.#connection = connection
+    this.#over = over
+    this.#login = new TargetLogin({ policy: this, random: entity.random })
+    const deadlineMs = entity.options.loginDeadlineMs ?? LOGIN_DEADLINE_MS
+    this.#deadline = entity.clock.after(deadlineMs, "login deadline", () =>
+      connection.fail(`no login within ${Math.round(deadlineMs / 1000)} s`),
+    )
+  }
+
+  // ----------------------------------------------------------------------------------- connection's side
+
+  received(pdu: ReceivedPdu): void {
+    if (this.#ended) return
+    if (this.#connection.state === "xpt-up") this.#connection.enter("in-login")
+    const step = this.#login.received(pdu)
+    if (step instanceof Promise) {
+      void step.then((value) => this.#apply(value))
+    } else this.#apply(step)
+  }
+
+  lost(error: Error): void {
+    if (this.#ended) return
+    this.#entity.log.info({ ...this.#connection.fields, reason: error.message }, "login not completed")
+    this.#end()
+  }
+
+  #apply(step: TargetLoginStep): void {
+    if (this.#ended) return
+    const { datamover } = this.#connection
+    if (step.kind === "accepted") return this.#accept(step.response, step.login)
+    datamover.sendControl(step.response.header, step.response.data)
+    if (step.kind === "respond") return
+    const { initiatorName, targetName } = this.#login.leading ?? {}
+    const who = { ...this.#connection.fields, initiator: initiatorName, target: targetName }
+    this.#entity.log.warn(
+      { ...who, status: `0x${step.status.toString(16).padStart(4, "0")}`, reason: step.reason },
+      "login refused",
+    )
+    this.#end()
+    datamover.connectionClose()
+  }
+
+  #accept(response: { header: Uint8Array; data: Uint8Array }, login: AcceptedLogin): void {
+    const connection = this.#connection
+    const session = this.#session!
+    connection.session = session
+    connection.keys = login.keys
+    connection.cid = login.cid
+    connection.statSn = login.statSn
+    session.connections.set(login.cid, connection)
+    connection.datamover.allocateConnectionResources()
+    connection.datamover.noticeKeyValues(login.keys)
+    connection.datamover.enableDatamover(response)
+    connection.enterFullFeaturePhase((which) => this.#portal.sendTargets(session, connection, which))
+    this.#entity.log.info(
+      { ...connection.fields, session: session.identity.type, user: login.user },
+      "logged in",
+    )
+    this.#end()
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#deadline.cancel()
+    this.#over()
+    // Admitted, but gone before the final response: a session without a connection ends at once.
+    if (this.#connection.session === undefined)
+      void this.#session?.connectionFree(this.#connection, "connection lost")
+  }
+
+  // -------------------------------------------------------------------------------------------- policy
+
+  findTarget(login: LeadingLogin): LoginGrant | LoginRefusal {
+    const { portalGroupTag } = this.#portal
+    if (login.sessionType === "Discovery") {
+      const auth = this.#entity.options.discoveryAuth
+      return { kind: "granted", keys: targetKeyPreferences, portalGroupTag, ...(auth && { auth }) }
+    }
+    const target = this.#entity.targets.get(login.targetName ?? "")
+    if (!target?.isIn(portalGroupTag))
+      return refused(LoginStatus.notFound, `no target ${login.targetName} here`)
+    const { remote } = this.#connection.datamover
+    if (!target.access.allows(login.initiatorName, remote.address)) {
+      return refused(LoginStatus.authorizationFailure, `${login.initiatorName} may not use ${target.name}`)
+    }
+    this.#target = target
+    const { auth, alias, keys } = target.options
+    return {
+      kind: "granted",
+      keys: { ...targetKeyPreferences, ...keys },
+      portalGroupTag,
+      ...(auth && { auth }),
+      ...(alias !== undefined && { alias }),
+    }
+  }
+
+  /** Which session the login makes or joins (RFC 7143 §6.3.1, §6.3.5, §6.3.6). */
+  async admit(login: LoginCandidate): Promise<Admission | LoginRefusal> {
+    if (login.tsihRequested !== 0) return this.#join(login)
+    const { sessions } = this.#entity
+    const target = this.#target
+    // The same initiator port again: the old session ends before the new one begins.
+    await sessions.find({ ...login, targetName: target?.name })?.drop("reinstated")
+    if (target && sessions.count(target.name) >= SESSIONS_MAX) {
+      return refused(LoginStatus.outOfResources, `${target.name} has ${SESSIONS_MAX} sessions`)
+    }
+    const tsih = sessions.freeTsih()
+    if (tsih === undefined) return refused(LoginStatus.outOfResources, "65,535 sessions")
+    if (this.#ended) return refused(LoginStatus.initiatorError, "the connection is gone")
+    this.#session = this.#open(login, tsih)
+    return { kind: "admitted", tsih }
+  }
+
+  #open(login: LoginCandidate, tsih: number): TargetSession {
+    const target = this.#target
+    const identity = {
+      type: login.sessionType,
+      initiatorName: login.initiatorName,
+      initiatorAlias: login.initiatorAlias,
+      targetName: target?.name,
+      isid: login.isid,
+      tsih,
+      portalGroupTag: login.portalGroupTag,
+      user: login.user,
+    } as const
+    const session = new TargetSession(identity, login.cmdSn, (ended) => {
+      this.#entity.sessions.remove(ended)
+      target?.sessionEnded(ended)
+    })
+    session.user = target ? new ScsiPort(session, target.scsi, login.portalGroupTag) : new DiscoveryUser()
+    this.#entity.sessions.add(session)
+    target?.sessionOpened(session)
+    return session
+  }
+
+  /** A connection for a session that exists: in place of a dead one of the same CID, or one more. */
+  async #join(login: LoginCandidate): Promise<Admission | LoginRefusal> {
+    const session = this.#entity.sessions.byTsih(login.tsihRequested)
+    const identity = session?.identity
+    const same =
+      identity?.initiatorName === login.initiatorName &&
+      identity.isid === login.isid &&
+      identity.targetName === this.#target?.name &&
+      identity.portalGroupTag === login.portalGroupTag
+    if (!session || !same || session.endedBy) {
+      return refused(LoginStatus.sessionDoesNotExist, `no session with TSIH ${login.tsihRequested}`)
+    }
+    const old = session.connections.get(login.cid)
+    if (!old && session.connections.size >= login.keys.maxConnections) {
+      return refused(LoginStatus.tooManyConnections, `MaxConnections is ${login.keys.maxConnections}`)
+    }
+    // The new connection takes the old one's place first, or the session would end with it.
+    this.#connection.cid = login.cid
+    session.connections.set(login.cid, this.#connection)
+    this.#session = session
+    if (old) await old.replace()
+    const { expCmdSn, maxCmdSn } = session.window
+    return { kind: "admitted", tsih: login.tsihRequested, expCmdSn, maxCmdSn }
+  }
+}
