@@ -46,3 +46,39 @@ export const TEXT_PAIRS_MAX = 256
 export const TEXT_VALUE_BYTES_MAX = 8192
 /** Longest CHAP challenge or response, decoded, in bytes (RFC 7143 §12.1.3). */
 export const CHAP_BYTES_MAX = 1024
+/** Data one READ, WRITE, VERIFY or ORWRITE may move, in bytes: MAXIMUM TRANSFER LENGTH, in steps of the above size. */
+export const TRANSFER_BYTES_MAX = 64 * 1024 * 1024
+/** What one WRITE SAME may fill, in bytes: MAXIMUM WRITE SAME LENGTH. */
+export const WRITE_SAME_BYTES_MAX = 64 * 1024 * 1024
+/** Logical blocks one UNMAP may name, all descriptors together, and its descriptors. */
+export const UNMAP_BLOCKS_MAX = 1024 * 1024
+export const UNMAP_DESCRIPTORS_MAX = 256
+/** Descriptors in one answer to GET LBA STATUS. */
+export const LBA_STATUS_DESCRIPTORS_MAX = 256
+/** What one PRE-FETCH reads ahead, in bytes; the rest of its range is left alone. */
+export const PREFETCH_BYTES_MAX = 8 * 1024 * 1024
+/** What a task that compares or fills holds beside its step of data, in bytes. */
+export const SCRATCH_BYTES = 128 * 1024
+/** Largest read or write of a file that may be done on the event loop, in the page cache, in bytes. */
+export const SYNCHRONOUS_IO_BYTES_MAX = 1024 * 1024
+/** A file operation on the event loop that took longer than this sends the next ones to the thread pool, in ms... */
+export const SYNCHRONOUS_IO_SLOW_MS = 5
+/** ...for this long, doubling up to the second bound while it stays slow, in ms. */
+export const SYNCHRONOUS_IO_PAUSE_MS_MIN = 100
+export const SYNCHRONOUS_IO_PAUSE_MS_MAX = 3_200
+/** Extents one question is answered with; who wants more asks again from where the answer ends. */
+export const EXTENTS_MAX = 1024
+/** Largest aligned buffer a direct (O_DIRECT) transfer is carried in, in bytes, and how many are kept for reuse. */
+export const BOUNCE_BYTES_MAX = 1024 * 1024
+export const BOUNCE_BUFFERS_MAX = 16
+/** One step of discarding or zeroing a run of a file, so that no thread is held for long, in bytes. */
+export const FALLOCATE_STEP_BYTES = 1024 * 1024 * 1024
+/** Runs up to this are zeroed by writing, not by the filesystem's slower transaction, in bytes. */
+export const ZEROES_WRITTEN_BYTES_MAX = 128 * 1024
+/** Calls into the C library on the thread pool at the same time; more wait. */
+export const NATIVE_CALLS_MAX = 16
+/** Rules of one fault device. */
+export const FAULT_RULES_MAX = 1024
+/** Length of a configuration file, and the aliases in it once expanded (against files that blow up). */
+export const CONFIGURATION_BYTES_MAX = 1024 * 1024
+export const CONFIGURATION_ALIASES_MAX = 100

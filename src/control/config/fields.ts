@@ -1,0 +1,99 @@
+import { isIP } from "node:net"
+import * as z from "zod"
+import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from "../sizes.ts"
+import { suggest } from "../suggest.ts"
+
+/**
+ * An object with these keys and no others. Its message for unknown keys has one line per key, in the order of the
+ * issue's `keys`: each has a place of its own in the file.
+ */
+export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const known = Object.keys(shape)
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== "unrecognized_keys") return undefined
+      return (issue.keys as string[]).map((key) => unknownKey(key, known)).join("\n")
+    },
+  })
+}
+
+function unknownKey(key: string, known: readonly string[]): string {
+  const meant = suggest(key, known)
+  if (meant) return `unknown key "${key}"; did you mean "${meant}"?`
+  return `unknown key "${key}"; here may stand: ${known.join(", ")}`
+}
+
+/** A number of bytes, at least `min`, written as a number or with a unit. */
+export function size(min = 0, max = Number.MAX_SAFE_INTEGER) {
+  const range = min > 0 || max < Number.MAX_SAFE_INTEGER ? ` (${min} to ${max} bytes)` : ""
+  const error = `expected ${SIZE_EXPECTED}${range}`
+  return z
+    .union(
+      [z.int({ error }).min(min, { error }).max(max, { error }), z.string().regex(SIZE_PATTERN, { error })],
+      {
+        error,
+      },
+    )
+    .transform((value, context) => {
+      const bytes = typeof value === "number" ? value : parseSize(value)
+      if (bytes !== undefined && bytes >= min && bytes <= max) return bytes
+      context.addIssue({ code: "custom", message: `${error}, found ${value}` })
+      return z.NEVER
+    })
+}
+
+/** Yes and No as the RFC writes them, or true and false. */
+export const yesNo = () =>
+  z
+    .union([z.boolean(), z.literal(["Yes", "No", "yes", "no"])], { error: "expected Yes or No" })
+    .transform((value) => value === true || value === "Yes" || value === "yes")
+
+const ISCSI_NAME =
+  /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[\x21-\x7e\u0080-\uffff]*)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))$/i
+
+export const iscsiName = () =>
+  z.string().max(223).regex(ISCSI_NAME, {
+    error:
+      "expected an iSCSI name such as iqn.2026-01.org.example:disks, eui.<16 hex digits> or naa.<16 or 32>",
+  })
+
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+export const ISCSI_PORT = 3260
+
+/** "host", "host:port", "[ipv6]:port", "ipv6", ":port" (all addresses); undefined: none of them. */
+export function parseHostPort(text: string): HostPort | undefined {
+  if (isIP(text) === 6) return { host: text, port: ISCSI_PORT }
+  const match = /^(?:\[([^\]]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text)
+  if (!match || text === "") return undefined
+  const [, bracketed, plain, digits] = match
+  const port = digits === undefined ? ISCSI_PORT : Number(digits)
+  if (port > 65535 || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined
+  return { host: (bracketed ?? plain) || "::", port }
+}
+
+const LISTEN_EXPECTED = "expected an address such as 127.0.0.1:3260, 0.0.0.0:3260 or [::]:3260"
+
+export const hostPort = () =>
+  z.string({ error: LISTEN_EXPECTED }).transform((text, context) => {
+    const parsed = parseHostPort(text)
+    if (parsed) return parsed
+    context.addIssue({ code: "custom", message: `${LISTEN_EXPECTED}, found ${JSON.stringify(text)}` })
+    return z.NEVER
+  })
+
+/** An address or a network in CIDR notation, IPv4 or IPv6. */
+export const network = () =>
+  z
+    .string()
+    .refine(isNetwork, { error: "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32" })
+
+function isNetwork(text: string): boolean {
+  const [address = "", prefix, ...rest] = text.split("/")
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 6 ? 128 : 32))
+}
