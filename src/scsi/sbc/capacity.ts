@@ -1,0 +1,29 @@
+import type { Completion } from "../../base/completion.ts"
+import type { Task } from "../sam/task.ts"
+import type { DiskUnit } from "./disk-unit.ts"
+import { u32At } from "./fields.ts"
+import { sendParameterData } from "./transfer.ts"
+
+/** READ CAPACITY (10) (SBC-3 §5.15): FFFFFFFFh sends the initiator to READ CAPACITY (16). */
+export function readCapacity10(task: Task, unit: DiskUnit): Completion {
+  unit.checkReady()
+  const data = new Uint8Array(8)
+  const view = new DataView(data.buffer)
+  view.setUint32(0, Math.min(unit.blocks - 1, 0xffff_ffff))
+  view.setUint32(4, unit.blockBytes)
+  return sendParameterData(task, data, data.length)
+}
+
+/** READ CAPACITY (16) (SBC-3 §5.16), with LBPME and LBPRZ when the unit is thin: unmapped blocks read as zeroes. */
+export function readCapacity16(task: Task, unit: DiskUnit): Completion {
+  unit.checkReady()
+  const data = new Uint8Array(32)
+  const view = new DataView(data.buffer)
+  const last = unit.blocks - 1
+  view.setUint32(0, Math.floor(last / 2 ** 32))
+  view.setUint32(4, last >>> 0)
+  view.setUint32(8, unit.blockBytes)
+  view.setUint8(13, unit.physicalBlockExponent)
+  view.setUint8(14, unit.thin ? 0b1100_0000 : 0)
+  return sendParameterData(task, data, u32At(task.cdb, 10))
+}

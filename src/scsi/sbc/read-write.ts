@@ -1,0 +1,108 @@
+import type { DataBuffer } from "../../base/buffers.ts"
+import { type Completion, isPromise } from "../../base/completion.ts"
+import { TRANSFER_STEP_BYTES } from "../../base/limits.ts"
+import type { Task } from "../sam/task.ts"
+import type { DiskUnit } from "./disk-unit.ts"
+import { bytesOf, dataOutBytes, eachDataOut } from "./transfer.ts"
+
+/** FUA, and FUA_NV, which asks for less: without non-volatile cache the medium is what is left (SBC-3 §5.8). */
+export const FUA = 0x08 | 0x02
+
+/**
+ * READ (SBC-3 §5.8 to 5.12). With FUA the blocks come from the medium: what a volatile cache holds is written back
+ * before they are read.
+ */
+export function read(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
+  unit.checkRead(task, lba, blocks)
+  const bytes = blocks * unit.blockBytes
+  task.dataInBytes = bytes
+  const sent = bytes < task.dataInBytesMax ? bytes : task.dataInBytesMax
+  if (sent === 0) return
+  const offset = lba * unit.blockBytes
+  if (sent > TRANSFER_STEP_BYTES || (flags & FUA) !== 0 || (sent & (unit.blockBytes - 1)) !== 0) {
+    return readSteps(task, unit, offset, sent, flags)
+  }
+  const buffer = task.allocateDataIn(sent)
+  if (isPromise(buffer)) return buffer.then((later) => readStep(task, unit, offset, later, sent))
+  return readStep(task, unit, offset, buffer, sent)
+}
+
+/** The whole of a READ that fits one buffer. */
+function readStep(task: Task, unit: DiskUnit, offset: number, buffer: DataBuffer, bytes: number): Completion {
+  let done: Completion
+  try {
+    done = unit.medium.read(offset, bytesOf(buffer, bytes), task)
+  } catch (error) {
+    buffer.release()
+    throw error
+  }
+  if (isPromise(done)) return sendAfter(done, task, buffer, bytes)
+  task.sendDataIn(0, buffer, bytes, true)
+}
+
+async function sendAfter(done: Promise<void>, task: Task, buffer: DataBuffer, bytes: number): Promise<void> {
+  try {
+    await done
+  } catch (error) {
+    buffer.release()
+    throw error
+  }
+  task.sendDataIn(0, buffer, bytes, true)
+}
+
+/** Everything else: several steps, FUA, or an initiator that takes a part of the last block only. */
+async function readSteps(
+  task: Task,
+  unit: DiskUnit,
+  offset: number,
+  bytes: number,
+  flags: number,
+): Promise<void> {
+  if ((flags & FUA) !== 0) await unit.medium.settle(task)
+  for (let at = 0; at < bytes; at += TRANSFER_STEP_BYTES) {
+    const part = Math.min(TRANSFER_STEP_BYTES, bytes - at)
+    const whole = Math.ceil(part / unit.blockBytes) * unit.blockBytes
+    const buffer = await task.allocateDataIn(whole)
+    try {
+      await unit.medium.read(offset + at, bytesOf(buffer, whole), task)
+    } catch (error) {
+      buffer.release()
+      throw error
+    }
+    task.sendDataIn(at, buffer, part, at + part === bytes)
+  }
+}
+
+/** WRITE (SBC-3 §5.27 to 5.31). */
+export function write(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
+  unit.checkWrite(task, lba, blocks)
+  const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)
+  if (bytes === 0) return
+  const offset = lba * unit.blockBytes
+  const fua = (flags & FUA) !== 0
+  if (bytes > TRANSFER_STEP_BYTES) {
+    return eachDataOut(task, bytes, (at, data) => unit.medium.write(offset + at, data, fua, task))
+  }
+  const buffer = task.receiveDataOut(0, bytes)
+  if (isPromise(buffer)) return buffer.then((later) => writeStep(task, unit, offset, later, bytes, fua))
+  return writeStep(task, unit, offset, buffer, bytes, fua)
+}
+
+function writeStep(
+  task: Task,
+  unit: DiskUnit,
+  offset: number,
+  buffer: DataBuffer,
+  bytes: number,
+  fua: boolean,
+): Completion {
+  let done: Completion
+  try {
+    done = unit.medium.write(offset, bytesOf(buffer, bytes), fua, task)
+  } catch (error) {
+    buffer.release()
+    throw error
+  }
+  if (isPromise(done)) return done.finally(() => buffer.release())
+  buffer.release()
+}

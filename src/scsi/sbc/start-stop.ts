@@ -1,0 +1,50 @@
+import type { Completion } from "../../base/completion.ts"
+import type { Task } from "../sam/task.ts"
+import type { DiskUnit } from "./disk-unit.ts"
+import { invalidFieldInCdb } from "./fields.ts"
+
+const IMMED = 0x01
+const NO_FLUSH = 0x04
+const LOEJ = 0x02
+const START = 0x01
+
+/** POWER CONDITION (SBC-3 §5.17, table 79). */
+const PowerCondition = { startValid: 0, active: 1, idle: 2, standby: 3, luControl: 7 } as const
+
+/**
+ * START STOP UNIT (SBC-3 §5.17). A stopped unit answers media commands with NOT READY until it is started. Idle and
+ * standby are entered and left again by the next command that wants the medium, so they leave no trace. There is no
+ * tray: LOEJ is refused.
+ */
+export function startStopUnit(task: Task, unit: DiskUnit): Completion {
+  const { cdb } = task
+  const condition = cdb[4]! >> 4
+  const modifier = cdb[3]! & 0x0f
+  if (modifier !== 0) throw invalidFieldInCdb("no POWER CONDITION MODIFIER is known", 3, 3)
+  const flush = (cdb[4]! & NO_FLUSH) === 0
+  switch (condition) {
+    case PowerCondition.startValid:
+      if ((cdb[4]! & LOEJ) !== 0) throw invalidFieldInCdb("the medium can't be ejected or loaded", 4, 1)
+      if ((cdb[4]! & START) === 0) return stop(task, unit, flush)
+      unit.stopped = false
+      return
+    case PowerCondition.active:
+    case PowerCondition.idle:
+    case PowerCondition.luControl:
+      unit.stopped = false
+      return
+    case PowerCondition.standby:
+      unit.stopped = false
+      return flush ? unit.medium.flush(task) : undefined
+    default:
+      throw invalidFieldInCdb(`POWER CONDITION ${condition} is not known`, 4, 7)
+  }
+}
+
+/** Stops at once, with IMMED as without: what takes time is writing the cache back, which comes first. */
+async function stop(task: Task, unit: DiskUnit, flush: boolean): Promise<void> {
+  if (flush) await unit.medium.flush(task)
+  unit.stopped = true
+}
+
+export const StartStopUsage = { byte1: IMMED, byte3: 0x0f, byte4: 0xf0 | NO_FLUSH | LOEJ | START } as const

@@ -1,0 +1,66 @@
+import type { Completion } from "../../base/completion.ts"
+import { SCRATCH_BYTES } from "../../base/limits.ts"
+import type { Task } from "../sam/task.ts"
+import type { DiskUnit } from "./disk-unit.ts"
+import { invalidFieldInCdb, lengthFieldOf, wrongDataOutLength } from "./fields.ts"
+import { throwIfAborted } from "./medium.ts"
+import { eachDataOut } from "./transfer.ts"
+
+/** Bits of byte 1. LBDATA and PBDATA, obsolete, and ANCHOR, not offered, are refused by the usage mask. */
+export const WriteSameFlag = { unmap: 0x08, noDataOutBuffer: 0x01 } as const
+
+/**
+ * WRITE SAME (SBC-3 §5.43, 5.44). NUMBER OF LOGICAL BLOCKS 0 means up to the end of the medium (WSNZ is 0). With UNMAP
+ * a block of zeroes deallocates, any other is written, since unmapped blocks read as zeroes here (LBPRZ); without,
+ * zeroes keep their storage. NDOB stands for a block of zeroes.
+ */
+export function writeSame(
+  task: Task,
+  unit: DiskUnit,
+  lba: number,
+  blocks: number,
+  flags: number,
+): Completion {
+  unit.checkWritable()
+  unit.checkRange(lba, blocks)
+  const count = blocks === 0 ? unit.blocks - lba : blocks
+  if (count > unit.limits.writeSameBlocks) {
+    throw invalidFieldInCdb(
+      `WRITE SAME takes at most ${unit.limits.writeSameBlocks} blocks`,
+      lengthFieldOf(task.cdb),
+    )
+  }
+  const offset = lba * unit.blockBytes
+  const bytes = count * unit.blockBytes
+  const unmap = (flags & WriteSameFlag.unmap) !== 0
+  if ((flags & WriteSameFlag.noDataOutBuffer) !== 0) return zero(task, unit, offset, bytes, unmap)
+  task.dataOutBytes = unit.blockBytes
+  if (task.dataOutBytesMax !== unit.blockBytes) {
+    throw wrongDataOutLength(`WRITE SAME takes one block of data, not ${task.dataOutBytesMax} bytes`)
+  }
+  return eachDataOut(task, unit.blockBytes, (_at, block) =>
+    block.every((byte) => byte === 0)
+      ? zero(task, unit, offset, bytes, unmap)
+      : fill(task, unit, offset, bytes, block),
+  )
+}
+
+function zero(task: Task, unit: DiskUnit, offset: number, bytes: number, unmap: boolean): Completion {
+  if (bytes === 0) return
+  return unmap ? unit.medium.discard(offset, bytes, task) : unit.medium.writeZeroes(offset, bytes, task)
+}
+
+async function fill(
+  task: Task,
+  unit: DiskUnit,
+  offset: number,
+  bytes: number,
+  block: Uint8Array,
+): Promise<void> {
+  const pattern = Buffer.allocUnsafe(Math.min(bytes, SCRATCH_BYTES)).fill(block)
+  for (let at = 0; at < bytes; at += pattern.length) {
+    const piece = bytes - at < pattern.length ? pattern.subarray(0, bytes - at) : pattern
+    await unit.medium.write(offset + at, piece, false, task)
+    throwIfAborted(task)
+  }
+}
