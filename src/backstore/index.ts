@@ -1,0 +1,14 @@
+export {
+  type BlockDevice,
+  type BlockDeviceFeatures,
+  BlockError,
+  type BlockErrorCause,
+  type Extent,
+} from "./block-device.ts"
+export { type Delay, type Delays, DelayStore } from "./delay.ts"
+export { StoreOpenError, type StoreOpenProblem } from "./errors.ts"
+export { type ActiveFaultRule, type FaultEffect, type FaultRule, FaultStore } from "./fault.ts"
+export { MemoryStore, type MemoryStoreOptions } from "./memory.ts"
+export { NullStore } from "./null.ts"
+export { ReadOnlyStore } from "./read-only.ts"
+export { OPERATION_KINDS, type OperationKind, StackedStore } from "./stacked.ts"

@@ -1,0 +1,135 @@
+import { NATIVE_CALLS_MAX } from "../base/limits.ts"
+
+type Koffi = typeof import("koffi").default
+type Native = (...args: unknown[]) => number
+type NativeAsync = { async(...args: unknown[]): void }
+
+/** fallocate(2) modes. */
+export const FALLOC_FL_KEEP_SIZE = 0x01
+export const FALLOC_FL_PUNCH_HOLE = 0x02
+export const FALLOC_FL_ZERO_RANGE = 0x10
+/** lseek(2) whence. */
+export const SEEK_END = 2
+export const SEEK_DATA = 3
+export const SEEK_HOLE = 4
+/** flock(2) operations. */
+export const LOCK_SH = 1
+export const LOCK_EX = 2
+export const LOCK_NB = 4
+/** preadv2(2) flag: only what is in the page cache. */
+const RWF_NOWAIT = 0x08
+
+/** The calls Node doesn't have. Each returns what the C library does, or the negative errno. */
+export interface Libc {
+  /** preadv2 with RWF_NOWAIT, on this thread; undefined when the memory's address can't be had. */
+  readNowait(fd: number, into: Uint8Array, offsetBytes: number): number | undefined
+  /** On the thread pool, as are the next ones. */
+  fallocate(fd: number, mode: number, offsetBytes: number, lengthBytes: number): Promise<number>
+  lseek(fd: number, offsetBytes: number, whence: number): Promise<number>
+  flock(fd: number, operation: number): Promise<number>
+  /** Alignment O_DIRECT asks of memory and of offsets on this file, in bytes; undefined when it doesn't say. */
+  directAlignment(fd: number): { memory: number; offset: number } | undefined
+  /** Where the memory is; undefined for kinds that have no fixed place. It stays there as long as it lives. */
+  addressOf(memory: ArrayBufferLike): number | undefined
+}
+
+/** At most so many calls at a time: koffi throws beyond its bound, and the pool has but a few threads. */
+class CallQueue {
+  readonly #waiting: (() => void)[] = []
+  #running = 0
+
+  run(koffi: Koffi, call: NativeAsync, ...args: unknown[]): Promise<number> {
+    return new Promise((resolve) => {
+      const start = () => {
+        this.#running++
+        call.async(...args, (error: unknown, result: number) => {
+          // koffi restores the errno of the call's own thread for the length of this callback.
+          resolve(error ? -5 : result < 0 ? -koffi.errno() : result)
+          this.#running--
+          this.#waiting.shift()?.()
+        })
+      }
+      if (this.#running < NATIVE_CALLS_MAX) start()
+      else this.#waiting.push(start)
+    })
+  }
+}
+
+/** struct iovec { void *iov_base; size_t iov_len } of a 64-bit little-endian machine. */
+class Iovec {
+  readonly memory = new ArrayBuffer(16)
+  readonly #words = new Uint32Array(this.memory)
+
+  set(address: number, lengthBytes: number): void {
+    this.#words[0] = address // stores the low 32 bits
+    this.#words[1] = address / 2 ** 32
+    this.#words[2] = lengthBytes
+    this.#words[3] = lengthBytes / 2 ** 32
+  }
+}
+
+const MACHINES = ["x64", "arm64", "riscv64", "loong64"] // 64-bit, little-endian
+
+/** The C library through koffi; undefined where there's no Linux, no koffi, or a call is missing. */
+export async function loadLibc(): Promise<Libc | undefined> {
+  if (process.platform !== "linux" || !MACHINES.includes(process.arch)) return undefined
+  try {
+    return bind((await import("koffi")).default)
+  } catch {
+    return undefined
+  }
+}
+
+function bind(koffi: Koffi): Libc {
+  const library = koffi.load(null)
+  // The iovec goes as an object, which koffi turns into its address at once; a number is slower.
+  const preadv2 = library.func("long preadv2(int, void *iov, int, int64_t, int)") as Native
+  const fallocate = library.func("int fallocate(int, int, int64_t, int64_t)")
+  const lseek = library.func("int64_t lseek(int, int64_t, int)")
+  const flock = library.func("int flock(int, int)")
+  const statx = library.func("int statx(int, const char *path, int, unsigned int, void *out)") as Native
+  const queue = new CallQueue()
+  const iovec = new Iovec()
+  const addresses = new WeakMap<ArrayBufferLike, number>()
+
+  const addressOf = (memory: ArrayBufferLike): number | undefined => {
+    let address = addresses.get(memory)
+    if (address === undefined) {
+      if (!(memory instanceof ArrayBuffer)) return undefined
+      address = Number(koffi.address(memory))
+      addresses.set(memory, address)
+    }
+    return address
+  }
+
+  return {
+    addressOf,
+    readNowait(fd, into, offsetBytes) {
+      const address = addressOf(into.buffer)
+      if (address === undefined) return undefined
+      iovec.set(address + into.byteOffset, into.byteLength)
+      const result = preadv2(fd, iovec.memory, 1, offsetBytes, RWF_NOWAIT)
+      return result < 0 ? -koffi.errno() : result
+    },
+    fallocate: (fd, mode, offset, length) => queue.run(koffi, fallocate, fd, mode, offset, length),
+    lseek: (fd, offset, whence) => queue.run(koffi, lseek, fd, offset, whence),
+    flock: (fd, operation) => queue.run(koffi, flock, fd, operation),
+    directAlignment: (fd) => directAlignment(statx, fd),
+  }
+}
+
+const AT_EMPTY_PATH = 0x1000
+const STATX_DIOALIGN = 0x2000
+/** Offsets in struct statx: stx_mask, stx_dio_mem_align, stx_dio_offset_align. */
+const STX_MASK = 0x00
+const STX_DIO_MEM_ALIGN = 0x98
+const STX_DIO_OFFSET_ALIGN = 0x9c
+
+function directAlignment(statx: Native, fd: number): { memory: number; offset: number } | undefined {
+  const out = new DataView(new ArrayBuffer(256))
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, out.buffer) < 0) return undefined
+  if ((out.getUint32(STX_MASK, true) & STATX_DIOALIGN) === 0) return undefined
+  const memory = out.getUint32(STX_DIO_MEM_ALIGN, true)
+  const offset = out.getUint32(STX_DIO_OFFSET_ALIGN, true)
+  return offset > 0 ? { memory, offset } : undefined
+}
