@@ -83,7 +83,14 @@ function isOwnFailure(error: Error): boolean {
 
 function told(name: string, error: Error): string {
   const cause = error.cause ?? error
-  return `${name}\n${cause instanceof Error ? inspect(cause) : String(cause)}`
+  return `${name}\n${cause instanceof Error ? withCauses(cause) : inspect(cause)}`
+}
+
+/** Message and stack of an error and of what caused it, without the frames of node itself. */
+function withCauses(error: Error): string {
+  const lines = (error.stack ?? error.message).split("\n")
+  const own = lines.filter((line) => !/^\s+at .*\b(?:node:|new Promise|Array\.map)/.test(line)).join("\n")
+  return error.cause instanceof Error ? `${own}\ncaused by: ${withCauses(error.cause)}` : own
 }
 
 function lastLines(text: string): string {
