@@ -22,8 +22,14 @@ export type ChapAlgorithm = (typeof ChapAlgorithm)[keyof typeof ChapAlgorithm]
 const hashNames: Readonly<Record<number, string>> = { 5: "md5", 6: "sha1", 7: "sha256", 8: "sha3-256" }
 const digestBytes: Readonly<Record<number, number>> = { 5: 16, 6: 20, 7: 32, 8: 32 }
 
-/** Strongest first: what both roles use when nothing else is configured. */
+/** What a target allows when nothing else is configured: strongest first. */
 export const chapAlgorithms: readonly ChapAlgorithm[] = [8, 7, 6, 5]
+
+/**
+ * What an initiator offers when nothing else is configured. SHA-256 comes last since tgt means SHA1 by 7, and takes the
+ * first number it knows; who has SHA-256 has SHA3-256 as well.
+ */
+export const chapOffer: readonly ChapAlgorithm[] = [8, 6, 5, 7]
 
 /** Shorter secrets than 96 bits can be guessed from one recorded login (RFC 7143 §9.2.1). */
 export const CHAP_SECRET_BYTES_ADVISED = 12
@@ -92,7 +98,7 @@ export interface ChapProof {
   readonly user: ChapCredentials
   /** What the target has to prove to be; absent: it needn't. An empty name: any, as long as it has the secret. */
   readonly target?: ChapCredentials
-  /** Offered in this order; default: chapAlgorithms. */
+  /** Offered in this order; default: chapOffer. */
   readonly algorithms?: readonly ChapAlgorithm[]
   /** How challenges and responses are written. Default: hex, which everybody reads. */
   readonly encoding?: "hex" | "base64"
@@ -122,7 +128,7 @@ export function checkChap(users: readonly ChapCredentials[], outgoing?: ChapCred
 
 const available = new Set(getHashes())
 /** A FIPS build of the crypto library may lack MD5. */
-const usable = (algorithms: readonly ChapAlgorithm[] = chapAlgorithms): ChapAlgorithm[] =>
+const usable = (algorithms: readonly ChapAlgorithm[]): ChapAlgorithm[] =>
   algorithms.filter((algorithm) => available.has(hashNames[algorithm]!))
 
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -213,7 +219,9 @@ export class ChapTarget {
 
   #begin(keys: ChapKeys): TextPair[] {
     const offered = parseList(keys.text("CHAP_A")).map(parseNumber)
-    const algorithm = usable(this.#acceptance.algorithms).find((ours) => offered.includes(ours))
+    const algorithm = usable(this.#acceptance.algorithms ?? chapAlgorithms).find((ours) =>
+      offered.includes(ours),
+    )
     if (algorithm === undefined)
       throw failure(`none of the CHAP algorithms ${keys.text("CHAP_A")} is allowed`)
     this.#sent = makeChallenge(algorithm, this.#random)
@@ -273,7 +281,7 @@ export class ChapInitiator {
 
   /** The first step. */
   start(): TextPair[] {
-    const algorithms = usable(this.#proof.algorithms)
+    const algorithms = usable(this.#proof.algorithms ?? chapOffer)
     if (algorithms.length === 0) throw new ChapConfigurationError("no CHAP algorithm is left to offer")
     return [{ key: "CHAP_A", value: algorithms.join(",") }]
   }
@@ -288,7 +296,9 @@ export class ChapInitiator {
   }
 
   #respond(keys: ChapKeys): TextPair[] {
-    const algorithm = usable(this.#proof.algorithms).find((ours) => ours === parseNumber(keys.text("CHAP_A")))
+    const algorithm = usable(this.#proof.algorithms ?? chapOffer).find(
+      (ours) => ours === parseNumber(keys.text("CHAP_A")),
+    )
     if (algorithm === undefined) throw failure("the target chose a CHAP algorithm that wasn't offered")
     this.#algorithm = algorithm
     const challenge = keys.binary("CHAP_C")

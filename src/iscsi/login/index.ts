@@ -4,6 +4,7 @@ export {
   ChapConfigurationError,
   ChapSecret,
   chapAlgorithms,
+  chapOffer,
   checkChap,
 } from "./chap.ts"
 export type { ChapAcceptance, ChapCredentials, ChapProof } from "./chap.ts"

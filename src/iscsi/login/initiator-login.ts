@@ -117,8 +117,10 @@ export class InitiatorLogin {
     this.#check(response)
     this.#expStatSn = serialAdd(response.statSn, 1)
     if (this.#text.pending) {
-      if (segment.length > 0) throw breach("text while ours is not sent completely")
-      return this.#sayNext()
+      if (segment.length > 0 || response.transit || response.continue) {
+        throw breach("the target answers what we haven't sent completely")
+      }
+      return { kind: "request", request: this.#next() }
     }
     const pairs = this.#text.receive(segment, response.continue)
     // The rest of the target's text is still to come: an empty request fetches it.
@@ -168,10 +170,10 @@ export class InitiatorLogin {
     }
     if (response.transit) return this.#secured()
     // We are ready to go on once we have sent the last of our keys; the target, once it has checked them.
-    const last = this.#authMethod === "None" || answers.some(({ key }) => key === "CHAP_R")
-    const repeated = answers.length === 0 && this.#transit
-    if (answers.length === 0 && !last && !repeated) throw breach("the target does not authenticate")
-    return { kind: "request", request: this.#say(answers, last || repeated) }
+    const responded = answers.some(({ key }) => key === "CHAP_R")
+    const last = this.#authMethod === "None" || this.#chap!.done || responded || this.#transit
+    if (answers.length === 0 && !last) throw breach("the target does not authenticate")
+    return { kind: "request", request: this.#say(answers, last) }
   }
 
   #methodChosen(method: string): TextPair[] {
@@ -232,10 +234,6 @@ export class InitiatorLogin {
     this.#text.send(pairs, this.#negotiation.loginSegmentBytes)
     this.#transit = transit
     return this.#next()
-  }
-
-  #sayNext(): InitiatorLoginStep {
-    return { kind: "request", request: this.#next() }
   }
 
   #next(): LoginPdu {
