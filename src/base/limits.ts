@@ -82,3 +82,8 @@ export const FAULT_RULES_MAX = 1024
 /** Length of a configuration file, and the aliases in it once expanded (against files that blow up). */
 export const CONFIGURATION_BYTES_MAX = 1024 * 1024
 export const CONFIGURATION_ALIASES_MAX = 100
+/** How long a connection we have closed may wait for the peer's goodbye, in ms. */
+export const CLOSE_DEADLINE_MS = 5_000
+/** Identities of logical units that are remembered, and how long another process may keep their folder locked, in ms. */
+export const IDENTITIES_MAX = 16384
+export const STATE_LOCK_DEADLINE_MS = 5_000

@@ -1,16 +1,11 @@
 import { resolve } from "node:path"
 import * as z from "zod"
+import type { Delays, FaultRule } from "../../backstore/index.ts"
+import { FAULT_RULES_MAX } from "../../base/limits.ts"
 import type { ConfigurationContext } from "./context.ts"
 import { section, size } from "./fields.ts"
 
 export type CacheMode = "write-back" | "write-through" | "direct"
-
-/** Milliseconds added to each operation of a kind. */
-export interface DelayConfiguration {
-  readonly readMs?: number
-  readonly writeMs?: number
-  readonly flushMs?: number
-}
 
 /** A block device as configured; paths are absolute. */
 export type DeviceConfiguration =
@@ -19,7 +14,8 @@ export type DeviceConfiguration =
   | { readonly type: "memory"; readonly sizeBytes: number }
   | { readonly type: "null"; readonly sizeBytes: number }
   | { readonly type: "readonly"; readonly on: DeviceConfiguration }
-  | ({ readonly type: "delay"; readonly on: DeviceConfiguration } & DelayConfiguration)
+  | { readonly type: "delay"; readonly on: DeviceConfiguration; readonly delaysMs: Delays }
+  | { readonly type: "fault"; readonly on: DeviceConfiguration; readonly rules: readonly FaultRule[] }
 
 const cache = () =>
   z
@@ -29,7 +25,44 @@ const cache = () =>
       "write-back: the system's cache, flushed when the initiator says so; direct: past it (O_DIRECT)",
     )
 
-const milliseconds = () => z.number().min(0).max(3_600_000).exactOptional()
+const milliseconds = () => z.number().min(0).max(3_600_000)
+
+const delay = () =>
+  z
+    .union([milliseconds(), section({ minMs: milliseconds(), maxMs: milliseconds() })], {
+      error: "expected milliseconds, or a section with minMs and maxMs",
+    })
+    .exactOptional()
+
+/** Milliseconds added to each operation of a kind. */
+const delays = () =>
+  section({ read: delay(), write: delay(), flush: delay(), discard: delay(), writeZeroes: delay() })
+
+const count = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER)
+const reason = () => z.enum(["io", "no-space", "read-only", "write-lost"])
+
+const faultRule = () =>
+  section({
+    operations: z
+      .array(z.enum(["read", "write", "flush", "discard", "writeZeroes"]))
+      .min(1)
+      .exactOptional()
+      .describe("Default: all"),
+    range: section({ offset: size(), length: size(1) })
+      .transform(({ offset, length }) => ({ offsetBytes: offset, lengthBytes: length }))
+      .exactOptional()
+      .describe("Only operations that touch these bytes"),
+    skip: count().exactOptional().describe("Matching operations let through first"),
+    probability: z.number().min(0).max(1).exactOptional().describe("Default: 1, always"),
+    count: count().exactOptional().describe("How often it strikes; default: without end"),
+    effect: z
+      .discriminatedUnion("kind", [
+        section({ kind: z.literal("error"), reason: reason() }),
+        section({ kind: z.literal("torn"), bytes: size(), reason: reason().exactOptional() }),
+        section({ kind: z.literal("hang") }),
+      ])
+      .describe("error: nothing is done; torn: the first bytes are done, then it fails; hang: until aborted"),
+  })
 
 export function device(at: ConfigurationContext): z.ZodType<DeviceConfiguration> {
   const path = () =>
@@ -58,14 +91,13 @@ export function device(at: ConfigurationContext): z.ZodType<DeviceConfiguration>
     return { type: "null" as const, sizeBytes: given.size }
   })
   const readonly = section({ type: z.literal("readonly"), on })
-  const delay = section({
-    type: z.literal("delay"),
+  const delayed = section({ type: z.literal("delay"), on, delaysMs: delays() })
+  const fault = section({
+    type: z.literal("fault"),
     on,
-    readMs: milliseconds(),
-    writeMs: milliseconds(),
-    flushMs: milliseconds(),
+    rules: z.array(faultRule()).min(1).max(FAULT_RULES_MAX),
   })
-  const kinds = [file, block, memory, none, readonly, delay] as const
+  const kinds = [file, block, memory, none, readonly, delayed, fault] as const
   const whole = z.discriminatedUnion("type", kinds).meta({ id: "device" })
   return whole
 }

@@ -1,6 +1,7 @@
 import { isIP } from "node:net"
 import * as z from "zod"
 import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from "../sizes.ts"
+import { parseIscsiName } from "../../wire/text.ts"
 import { suggest } from "../suggest.ts"
 
 /**
@@ -25,7 +26,7 @@ function unknownKey(key: string, known: readonly string[]): string {
 
 /** A number of bytes, at least `min`, written as a number or with a unit. */
 export function size(min = 0, max = Number.MAX_SAFE_INTEGER) {
-  const range = min > 0 || max < Number.MAX_SAFE_INTEGER ? ` (${min} to ${max} bytes)` : ""
+  const range = describeRange(min, max)
   const error = `expected ${SIZE_EXPECTED}${range}`
   return z
     .union(
@@ -42,19 +43,27 @@ export function size(min = 0, max = Number.MAX_SAFE_INTEGER) {
     })
 }
 
+function describeRange(min: number, max: number): string {
+  if (max < Number.MAX_SAFE_INTEGER) return ` (${min} to ${max} bytes)`
+  return min > 0 ? ` (at least ${min} bytes)` : ""
+}
+
 /** Yes and No as the RFC writes them, or true and false. */
 export const yesNo = () =>
   z
     .union([z.boolean(), z.literal(["Yes", "No", "yes", "no"])], { error: "expected Yes or No" })
     .transform((value) => value === true || value === "Yes" || value === "yes")
 
-const ISCSI_NAME =
-  /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[\x21-\x7e\u0080-\uffff]*)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))$/i
+const NAME_EXPECTED =
+  "expected an iSCSI name such as iqn.2026-01.org.example:disks, eui.<16 hex digits> or naa.<16 or 32>"
 
+/** In its normal form (RFC 7143 §4.2.7). */
 export const iscsiName = () =>
-  z.string().max(223).regex(ISCSI_NAME, {
-    error:
-      "expected an iSCSI name such as iqn.2026-01.org.example:disks, eui.<16 hex digits> or naa.<16 or 32>",
+  z.string({ error: NAME_EXPECTED }).transform((text, context) => {
+    const name = parseIscsiName(text)
+    if (name !== undefined) return name
+    context.addIssue({ code: "custom", message: `${NAME_EXPECTED}, found ${JSON.stringify(text)}` })
+    return z.NEVER
   })
 
 export interface HostPort {

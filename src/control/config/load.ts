@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
-import { LineCounter, parseDocument } from "yaml"
+import { LineCounter, parseDocument, type YAMLParseError } from "yaml"
 import * as z from "zod"
 import { SanletError } from "../../base/errors.ts"
 import { CONFIGURATION_ALIASES_MAX, CONFIGURATION_BYTES_MAX } from "../../base/limits.ts"
@@ -17,11 +17,15 @@ export class ConfigurationError extends SanletError {
   readonly issues: readonly ConfigurationIssue[]
 
   constructor(file: string, issues: readonly ConfigurationIssue[]) {
-    super("ERR_CONFIGURATION", issues.map((issue) => formatIssue(file, issue)).join("\n"))
+    const lines = issues.slice(0, ISSUES_SHOWN_MAX).map((issue) => formatIssue(file, issue))
+    if (issues.length > lines.length) lines.push(`${file}: and ${issues.length - lines.length} more`)
+    super("ERR_CONFIGURATION", lines.join("\n"))
     this.file = file
     this.issues = issues
   }
 }
+
+const ISSUES_SHOWN_MAX = 20
 
 function formatIssue(file: string, { line, column, path, message }: ConfigurationIssue): string {
   return `${file}:${line}:${column}: ${path ? `${path}: ` : ""}${message}`
@@ -56,16 +60,25 @@ export function parseConfiguration(text: string, file: string, context: Configur
     throw top(error instanceof RangeError ? "nested too deeply" : (error as Error).message.replace(/\.$/, ""))
   }
   if (document.errors.length > 0) {
-    const issues = document.errors.map((error) => {
-      const { line, col } = lines.linePos(error.pos[0])
-      return { line, column: col, path: "", message: error.message.replaceAll("\n", " ") }
-    })
+    const issues = syntaxIssues(document.errors, lines)
     throw new ConfigurationError(file, issues)
   }
   if (value === null || value === undefined) throw top('empty; expected at least "targets"')
   const parsed = configurationSchema(context).safeParse(value, { error: expectation })
   if (parsed.success) return parsed.data
   throw new ConfigurationError(file, locateIssues(parsed.error.issues, document, lines))
+}
+
+/** One per place: what follows from the first error there says nothing new. */
+function syntaxIssues(errors: readonly YAMLParseError[], lines: LineCounter): ConfigurationIssue[] {
+  const byPlace = new Map<number, ConfigurationIssue>()
+  for (const { pos, message } of errors) {
+    if (byPlace.has(pos[0])) continue
+    const { line, col } = lines.linePos(pos[0])
+    const said = /call stack/.test(message) ? "nested too deeply" : message.replaceAll("\n", " ")
+    byPlace.set(pos[0], { line, column: col, path: "", message: said })
+  }
+  return [...byPlace.values()]
 }
 
 /** The JSON Schema (2020-12) of configuration files, for editors. */

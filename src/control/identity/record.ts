@@ -1,0 +1,98 @@
+import { open, readdir, readFile, rename, unlink } from "node:fs/promises"
+import { join } from "node:path"
+
+/** What tells a file from others. Numbers may need 64 bits, and are decimal text. */
+export interface FileMark {
+  readonly path: string
+  readonly dev: string
+  readonly ino: string
+  readonly birthtimeNs: string
+  readonly sizeBytes: string
+  readonly mtimeNs: string
+}
+
+/** What is remembered of an identity: whose it is, and which process serves it now. */
+export interface IdentityRecord {
+  readonly serial: string
+  readonly naa: string
+  /** Of a unit that isn't a file: what it is called. */
+  readonly name?: string
+  /** Of a file: where it was seen last. */
+  readonly file?: FileMark
+  /** A process stamp. */
+  readonly holder?: string
+}
+
+/** Those of a folder. What can't be read as a record is passed to `onBroken` and left alone. */
+export async function readRecords(
+  folder: string,
+  onBroken: (path: string) => void,
+): Promise<IdentityRecord[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).sort()
+  const records: IdentityRecord[] = []
+  for (const name of names) {
+    const path = join(folder, name)
+    const record = parseRecord(await readFile(path, "utf8"))
+    if (record) records.push(record)
+    else onBroken(path)
+  }
+  return records
+}
+
+function parseRecord(text: string): IdentityRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isRecord(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isText = (value: unknown): boolean => typeof value === "string"
+const isTextOrAbsent = (value: unknown): boolean => value === undefined || isText(value)
+
+function isRecord(value: unknown): value is IdentityRecord {
+  const record = value as Partial<IdentityRecord> | null
+  if (typeof record !== "object" || record === null) return false
+  const { serial, naa, name, file, holder } = record
+  if (!isText(serial) || !/^([0-9a-f]{16}){1,2}$/.test(String(naa))) return false
+  return isTextOrAbsent(name) && isTextOrAbsent(holder) && (file === undefined || isMark(file))
+}
+
+function isMark(mark: FileMark | null): boolean {
+  if (typeof mark !== "object" || mark === null || !isText(mark.path)) return false
+  const { dev, ino, birthtimeNs, sizeBytes, mtimeNs } = mark
+  return [dev, ino, birthtimeNs, sizeBytes, mtimeNs].every((number) => /^-?\d+$/.test(String(number)))
+}
+
+const fileOf = (folder: string, record: IdentityRecord): string => join(folder, `${record.naa}.json`)
+
+/** Replaces the record as a whole or not at all, whatever happens to the power. */
+export async function writeRecord(folder: string, record: IdentityRecord): Promise<void> {
+  const path = fileOf(folder, record)
+  const draft = `${path}.${process.pid}.tmp`
+  const file = await open(draft, "w", 0o600)
+  try {
+    await file.writeFile(`${JSON.stringify(record, null, 2)}\n`)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(draft, path)
+  await syncFolder(folder)
+}
+
+export async function removeRecord(folder: string, record: IdentityRecord): Promise<void> {
+  await unlink(fileOf(folder, record))
+  await syncFolder(folder)
+}
+
+/** A rename is stable once its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
