@@ -47,7 +47,7 @@ export const TEXT_VALUE_BYTES_MAX = 8192
 /** Longest CHAP challenge or response, decoded, in bytes (RFC 7143 §12.1.3). */
 export const CHAP_BYTES_MAX = 1024
 /** Data one READ, WRITE, VERIFY or ORWRITE may move, in bytes: MAXIMUM TRANSFER LENGTH, in steps of the above size. */
-export const TRANSFER_BYTES_MAX = 64 * 1024 * 1024
+export const COMMAND_TRANSFER_BYTES_MAX = 64 * 1024 * 1024
 /** What one WRITE SAME may fill, in bytes: MAXIMUM WRITE SAME LENGTH. */
 export const WRITE_SAME_BYTES_MAX = 64 * 1024 * 1024
 /** Logical blocks one UNMAP may name, all descriptors together, and its descriptors. */
@@ -87,3 +87,27 @@ export const CLOSE_DEADLINE_MS = 5_000
 /** Identities of logical units that are remembered, and how long another process may keep their folder locked, in ms. */
 export const IDENTITIES_MAX = 16384
 export const STATE_LOCK_DEADLINE_MS = 5_000
+/** Addresses one login follows when it is redirected. */
+export const LOGIN_REDIRECTS_MAX = 4
+/** SCSI commands of one initiator session under way at once; more wait their turn. */
+export const COMMANDS_IN_FLIGHT_MAX = 128
+/** How long an initiator waits for the answer to ABORT TASK, Logout and their kind before it drops the connection, in ms. */
+export const EXCHANGE_DEADLINE_MS = 15_000
+/** Between two attempts of an initiator to connect again: the first pause, and the longest, in ms. */
+export const RECONNECT_DELAY_MS = 100
+export const RECONNECT_DELAY_MS_MAX = 5_000
+/** How long an initiator tries to get a lost session back, in ms. */
+export const RECONNECT_TOTAL_MS = 120_000
+/** How long a command that got BUSY or TASK SET FULL is tried again, and the longest pause between, in ms. */
+export const BUSY_TOTAL_MS = 30_000
+export const BUSY_DELAY_MS_MAX = 1_000
+/** How often a command is tried again because of unit attentions, or because somebody else aborted it. */
+export const COMMAND_RETRIES_MAX = 8
+/** Longest transfer of one command of a Disk whose logical unit names no limit, in bytes. */
+export const TRANSFER_BYTES_MAX = 4 * 1024 * 1024
+/** Unit attention conditions one nexus has pending at one logical unit; the newest is dropped beyond it. */
+export const UNIT_ATTENTIONS_MAX = 16
+/** Initiator ports a target remembers, to tell a nexus that was lost from a new one. */
+export const INITIATOR_PORTS_REMEMBERED_MAX = 4096
+/** Longest parameter list of a MODE SELECT, in bytes. */
+export const MODE_PARAMETERS_BYTES_MAX = 4096

@@ -181,9 +181,8 @@ const thinCommands: readonly DiskCommand[] = [
   },
 ]
 
-/** What SBC-3 adds to the commands of every logical unit. */
-export const diskCommands = (thin: boolean): readonly DiskCommand[] => [
-  ...transferCommands,
-  ...otherCommands,
-  ...(thin ? thinCommands : thickCommands),
-]
+const thick: readonly DiskCommand[] = [...transferCommands, ...otherCommands, ...thickCommands]
+const thin: readonly DiskCommand[] = [...transferCommands, ...otherCommands, ...thinCommands]
+
+/** What SBC-3 adds to the commands of every logical unit: the same list each time, so that it is compiled once. */
+export const diskCommands = (isThin: boolean): readonly DiskCommand[] => (isThin ? thin : thick)

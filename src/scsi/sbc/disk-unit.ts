@@ -1,6 +1,6 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
 import { SanletError } from "../../base/errors.ts"
-import { TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
+import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
@@ -65,7 +65,7 @@ export class DiskUnit extends LogicalUnit {
     this.medium = new Medium(device, this.blockBytes)
     this.medium.writeThrough = features.writeCache && options.writeCache === false
     this.limits = {
-      transferBlocks: TRANSFER_BYTES_MAX / this.blockBytes,
+      transferBlocks: COMMAND_TRANSFER_BYTES_MAX / this.blockBytes,
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
       compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
     }
