@@ -1,3 +1,4 @@
+export { BlockSpecialStore, type BlockSpecialStoreOptions } from "./block-special.ts"
 export {
   type BlockDevice,
   type BlockDeviceFeatures,
@@ -8,6 +9,8 @@ export {
 export { type Delay, type Delays, DelayStore } from "./delay.ts"
 export { StoreOpenError, type StoreOpenProblem } from "./errors.ts"
 export { type ActiveFaultRule, type FaultEffect, type FaultRule, FaultStore } from "./fault.ts"
+export { FileStore, type FileStoreOptions } from "./file.ts"
+export type { CacheMode } from "./kernel-store.ts"
 export { MemoryStore, type MemoryStoreOptions } from "./memory.ts"
 export { NullStore } from "./null.ts"
 export { ReadOnlyStore } from "./read-only.ts"

@@ -1,3 +1,4 @@
+import { constants } from "node:os"
 import { NATIVE_CALLS_MAX } from "../base/limits.ts"
 
 type Koffi = typeof import("koffi").default
@@ -44,7 +45,7 @@ class CallQueue {
         this.#running++
         call.async(...args, (error: unknown, result: number) => {
           // koffi restores the errno of the call's own thread for the length of this callback.
-          resolve(error ? -5 : result < 0 ? -koffi.errno() : result)
+          resolve(error ? -constants.errno.EIO : result < 0 ? -koffi.errno() : result)
           this.#running--
           this.#waiting.shift()?.()
         })

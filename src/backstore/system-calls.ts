@@ -1,4 +1,5 @@
 import fs from "node:fs"
+import { constants } from "node:os"
 import { type Libc, loadLibc } from "./libc.ts"
 
 /**
@@ -22,27 +23,29 @@ export interface SystemCalls {
   readonly libc: Libc | undefined
 }
 
+const EIO = -constants.errno.EIO
+
 type Settle = (error: NodeJS.ErrnoException | null, result?: number) => void
 
 /** A callback that resolves with the result, or the negative errno libuv gives (EIO if it gives none). */
 const settle =
   (resolve: (result: number) => void): Settle =>
   (error, result) =>
-    resolve(error ? (error.errno ?? -5) : (result ?? 0))
+    resolve(error ? (error.errno ?? EIO) : (result ?? 0))
 
 const nodeCalls: Omit<SystemCalls, "libc"> = {
   readSync(fd, into, offsetBytes) {
     try {
       return fs.readSync(fd, into, 0, into.byteLength, offsetBytes)
     } catch (error) {
-      return (error as NodeJS.ErrnoException).errno ?? -5
+      return (error as NodeJS.ErrnoException).errno ?? EIO
     }
   },
   writeSync(fd, from, offsetBytes) {
     try {
       return fs.writeSync(fd, from, 0, from.byteLength, offsetBytes)
     } catch (error) {
-      return (error as NodeJS.ErrnoException).errno ?? -5
+      return (error as NodeJS.ErrnoException).errno ?? EIO
     }
   },
   read: (fd, into, offsetBytes) =>
