@@ -111,3 +111,5 @@ export const UNIT_ATTENTIONS_MAX = 16
 export const INITIATOR_PORTS_REMEMBERED_MAX = 4096
 /** Longest parameter list of a MODE SELECT, in bytes. */
 export const MODE_PARAMETERS_BYTES_MAX = 4096
+/** Longest answer to SendTargets an initiator takes, in bytes. */
+export const SEND_TARGETS_BYTES_MAX = 4 * 1024 * 1024

@@ -1,6 +1,349 @@
+import { type Completion, isPromise } from "../../base/completion.ts"
+import { SanletError } from "../../base/errors.ts"
+import { TASK_SET_MAX } from "../../base/limits.ts"
+import { type Log, silentLog } from "../../base/log.ts"
+import { Asc, encodeSense, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
+import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
+import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
+import { Control } from "./control.ts"
+import type { LogicalUnitIdentity } from "./identity.ts"
+import { ItlNexus } from "./itl-nexus.ts"
+import type { ModePage } from "./mode-page.ts"
+import type { Nexus } from "./nexus.ts"
+import { Reservation } from "./reservation.ts"
+import { type Task, TaskAttribute } from "./task.ts"
+import { TaskSet } from "./task-set.ts"
+import type { VpdPage } from "./vpd-page.ts"
 
-/** A logical unit: its task set, its state per nexus, its command table. (Being built: see sam/.) */
+/**
+ * A logical unit: task router, task set and what it keeps per nexus. It may be part of several ScsiTargets; its tasks,
+ * reservation and mode parameters are one for all of them.
+ *
+ *     received --> queued --> executing --> complete
+ *         |          |            |
+ *         +----------+------------+--> aborted
+ *
+ * A device type is a subclass: its tables say what it knows, its hooks what it does.
+ */
 export abstract class LogicalUnit {
+  readonly identity: LogicalUnitIdentity
+  /** PERIPHERAL DEVICE TYPE (SPC-4 §6.4.2). */
+  abstract readonly peripheralDeviceType: number
+  /** One array for all units of a kind: it is compiled once. */
   abstract readonly commands: readonly Command[]
+  /** By rising page code. */
+  abstract readonly vpdPages: readonly VpdPage[]
+  /** By rising page code and subpage code. */
+  abstract readonly modePages: readonly ModePage[]
+  /** VERSION DESCRIPTORs of the standards it follows, at most eight (SPC-4 §6.4.2). */
+  readonly versionDescriptors: readonly number[] = []
+  /** RMB: the medium can be taken out. */
+  readonly removable: boolean = false
+  readonly control = new Control()
+  readonly reservation = new Reservation()
+  /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
+  readonly preventingRemoval = new Set<Nexus>()
+  /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
+  log: Log = silentLog
+  readonly #set = new TaskSet()
+  readonly #itls = new Map<Nexus, ItlNexus>()
+  /** Aborted tasks whose execution goes on, and who waits for its end. */
+  readonly #aborting = new Map<Task, (() => void)[]>()
+  /** Those of them that get TASK ABORTED in the end (TAS). */
+  readonly #toAnswer = new Set<Task>()
+  #table: CommandTable | undefined
+  #dispatching = false
+
+  constructor(identity: LogicalUnitIdentity) {
+    this.identity = identity
+  }
+
+  // ------------------------------------------------------------------------------------ hooks of a device type
+
+  /** TEST UNIT READY: throws SenseError NOT READY and the like. */
+  checkReady(): void {}
+
+  /** DEVICE-SPECIFIC PARAMETER of the mode parameter header (SBC-3 §6.5.1: WP, DPOFUA). */
+  deviceSpecificParameter(): number {
+    return 0
+  }
+
+  /** The block descriptor of MODE SENSE (long: LLBAA), empty where there is none. */
+  modeBlockDescriptor(_long: boolean): Uint8Array {
+    return new Uint8Array(0)
+  }
+
+  /** The block descriptor of a MODE SELECT; by default it must say what MODE SENSE says. Throws SenseError. */
+  selectBlockDescriptor(_descriptor: Uint8Array, _long: boolean): Completion {}
+
+  /** There is a volatile cache: V_SUP of VPD page 86h. */
+  get volatileCache(): boolean {
+    return false
+  }
+
+  /** The default self-test of SEND DIAGNOSTIC. Throws SenseError (HARDWARE ERROR). */
+  selfTest(_task: Task): Completion {}
+
+  /** Ends what waits on the medium on behalf of the task; called when it is aborted. */
+  cancelMedia(_task: Task): void {}
+
+  /** Brings mode parameters and the like back to their defaults: a logical unit reset (SAM-5 §6.3.3). */
+  protected onReset(): void {}
+
+  /** A command that isn't in the table. */
+  protected unknownCommand(task: Task): SenseError {
+    return this.commandTable.unknown(task.cdb)
+  }
+
+  // -------------------------------------------------------------------------------------------------- nexuses
+
+  get commandTable(): CommandTable {
+    this.#table ??= commandTable(this.commands)
+    return this.#table
+  }
+
+  /** Tasks in the set, aborted ones included until their media operations have ended. */
+  get taskCount(): number {
+    return this.#set.size
+  }
+
+  /** `attention`: the unit attention the nexus begins with. */
+  attachNexus(nexus: Nexus, attention?: number): void {
+    const itl = new ItlNexus(nexus)
+    if (attention !== undefined) itl.attentions.establish(attention)
+    this.#itls.set(nexus, itl)
+  }
+
+  /** I_T nexus loss (SAM-5 §6.3.4). Resolves when no media operation of its tasks runs any more. */
+  detachNexus(nexus: Nexus): Promise<void> {
+    const ended = this.abortTasks(this.tasksOf(nexus))
+    this.#itls.delete(nexus)
+    this.reservation.release(nexus)
+    this.preventingRemoval.delete(nexus)
+    return ended
+  }
+
+  /** A unit attention condition for every nexus but `except`. */
+  establishUnitAttention(asc: number, options: { except?: Nexus } = {}): void {
+    for (const itl of this.#itls.values()) {
+      if (itl.nexus !== options.except) itl.attentions.establish(asc)
+    }
+  }
+
+  /** A unit attention condition for one nexus. */
+  establishUnitAttentionFor(nexus: Nexus, asc: number): void {
+    this.#itls.get(nexus)?.attentions.establish(asc)
+  }
+
+  clearUnitAttention(nexus: Nexus, asc: number): void {
+    this.#itls.get(nexus)?.attentions.clear(asc)
+  }
+
+  /** Takes the next unit attention of a nexus: REQUEST SENSE reports it as data. */
+  takeUnitAttention(nexus: Nexus): number | undefined {
+    return this.#itls.get(nexus)?.attentions.take()
+  }
+
+  // ---------------------------------------------------------------------------------------------------- tasks
+
+  commandReceived(task: Task): void {
+    const itl = this.#itls.get(task.nexus)
+    if (itl === undefined) {
+      task.state = "aborted"
+      return task.abort()
+    }
+    task.itl = itl
+    if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
+    if (this.#set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
+    if (task.attribute === TaskAttribute.aca) return this.#checkCondition(task, acaWithoutAca)
+    if (this.#set.admit(task)) this.#run(task)
+    else itl.tasks.set(task.tag, task)
+  }
+
+  #run(task: Task): void {
+    task.state = "executing"
+    let execution: Completion
+    try {
+      execution = this.#process(task)
+    } catch (error) {
+      return this.#failed(task, error)
+    }
+    if (!isPromise(execution)) return this.#succeeded(task)
+    task.itl!.tasks.set(task.tag, task)
+    execution.then(
+      () => this.#succeeded(task),
+      (error: unknown) => this.#failed(task, error),
+    )
+  }
+
+  /** The task router's questions, in the order in which their answers count, then the command itself. */
+  #process(task: Task): Completion {
+    const command = (this.#table ?? this.commandTable).find(task.cdb)
+    const { attentions } = task.itl!
+    if (attentions.size > 0 && command?.passesUnitAttention !== true) throw unitAttention(attentions.take()!)
+    if (command === undefined) throw this.unknownCommand(task)
+    if (this.reservation.conflicts(task.nexus, command)) {
+      return task.sendCommandComplete(Status.reservationConflict)
+    }
+    checkUsage(command, task.cdb)
+    return command.execute(task, this)
+  }
+
+  #succeeded(task: Task): void {
+    if (task.state === "aborted") return this.#abortedEnded(task)
+    task.state = "complete"
+    task.sendCommandComplete(Status.good)
+    this.#left(task)
+  }
+
+  #failed(task: Task, error: unknown): void {
+    if (task.state === "aborted") return this.#abortedEnded(task)
+    this.#checkCondition(task, this.#senseOf(task, error))
+    this.#left(task)
+  }
+
+  /** The task is gone from the set: others may run now. */
+  #left(task: Task): void {
+    const { tasks } = task.itl!
+    if (tasks.size > 0 && tasks.get(task.tag) === task) tasks.delete(task.tag)
+    this.#set.leave(task)
+    if (this.#set.waiting) this.#dispatch()
+  }
+
+  #dispatch(): void {
+    if (this.#dispatching) return
+    this.#dispatching = true
+    for (let task = this.#set.next(); task !== undefined; task = this.#set.next()) this.#run(task)
+    this.#dispatching = false
+  }
+
+  #refuse(task: Task, status: Status): void {
+    task.state = "complete"
+    task.sendCommandComplete(status)
+  }
+
+  #checkCondition(task: Task, sense: Sense): void {
+    task.state = "complete"
+    task.sendCommandComplete(Status.checkCondition, encodeSense(sense, this.control.senseFormat))
+  }
+
+  #senseOf(task: Task, error: unknown): Sense {
+    if (error instanceof SenseError) return error
+    // The transport has lost the task's data, and most likely the way to answer with it.
+    if (error instanceof SanletError && error.code === "ERR_TASK_ABORTED") return dataLost
+    const { message } = error instanceof Error ? error : { message: String(error) }
+    this.log.error(
+      { initiator: task.nexus.identity.initiatorName, operationCode: task.cdb[0] },
+      `a command failed for no reason of the initiator's: ${message}`,
+    )
+    return internalFailure
+  }
+
+  // ------------------------------------------------------------------------------------------------- aborting
+
+  taskOf(nexus: Nexus, tag: number): Task | undefined {
+    return this.#itls.get(nexus)?.tasks.get(tag)
+  }
+
+  tasksOf(nexus: Nexus): Task[] {
+    return [...(this.#itls.get(nexus)?.tasks.values() ?? [])]
+  }
+
+  /** All there are, with those of nexuses that are gone. */
+  allTasks(): Task[] {
+    const tasks = new Set(this.#aborting.keys())
+    for (const itl of this.#itls.values()) for (const task of itl.tasks.values()) tasks.add(task)
+    return [...tasks]
+  }
+
+  /**
+   * Aborts tasks. With TAS, those of nexuses other than `requester` get TASK ABORTED. Resolves when the media operations
+   * of all have ended.
+   */
+  abortTasks(tasks: readonly Task[], requester?: Nexus): Promise<void> {
+    const { taskAbortedStatus } = this.control
+    const ends: Promise<void>[] = []
+    for (const task of tasks) {
+      const answer = taskAbortedStatus && requester !== undefined && task.nexus !== requester
+      const end = this.#abort(task, answer)
+      if (end) ends.push(end)
+    }
+    if (this.#set.waiting) this.#dispatch()
+    return Promise.all(ends).then(() => {})
+  }
+
+  /** Those still on their way to TASK ABORTED are dropped: their data isn't waited for any longer. */
+  dropUnanswered(): void {
+    for (const task of this.#toAnswer) task.abort()
+    this.#toAnswer.clear()
+  }
+
+  #abort(task: Task, answer: boolean): Promise<void> | undefined {
+    if (task.state === "queued") {
+      this.#set.remove(task)
+      task.itl!.tasks.delete(task.tag)
+      task.state = "aborted"
+      if (answer) task.sendCommandComplete(Status.taskAborted)
+      else task.abort()
+      return undefined
+    }
+    if (task.state === "executing") {
+      task.state = "aborted"
+      this.#aborting.set(task, [])
+      if (answer) this.#toAnswer.add(task)
+      else task.abort()
+      this.cancelMedia(task)
+    } else if (!answer && this.#toAnswer.delete(task)) {
+      task.abort()
+    }
+    const waiting = this.#aborting.get(task)
+    return waiting && new Promise((resolve) => waiting.push(resolve))
+  }
+
+  #abortedEnded(task: Task): void {
+    if (this.#toAnswer.delete(task)) task.sendCommandComplete(Status.taskAborted)
+    const waiting = this.#aborting.get(task) ?? []
+    this.#aborting.delete(task)
+    this.#left(task)
+    for (const ended of waiting) ended()
+  }
+
+  /** SAM-5 §5.10: the tag of a task that is under way came again. All the nexus's tasks are lost, and the new one. */
+  #overlapped(itl: ItlNexus, task: Task): void {
+    void this.abortTasks([...itl.tasks.values()])
+    this.#checkCondition(task, overlappedCommands)
+  }
+
+  // ---------------------------------------------------------------------------------------------------- reset
+
+  /**
+   * A logical unit reset condition (SAM-5 §6.3.3), with `asc` as the unit attention for every nexus. Resolves when the
+   * media operations of all tasks have ended.
+   */
+  reset(asc: number, requester?: Nexus): Promise<void> {
+    const ended = this.abortTasks(this.allTasks(), requester)
+    this.reservation.clear()
+    this.preventingRemoval.clear()
+    this.control.reset()
+    this.onReset()
+    this.establishUnitAttention(asc)
+    return ended
+  }
 }
+
+const unitAttention = (asc: number): SenseError =>
+  new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending")
+
+const acaWithoutAca: Sense = {
+  key: SenseKey.illegalRequest,
+  asc: Asc.invalidMessageError,
+  detail: {},
+}
+const overlappedCommands: Sense = {
+  key: SenseKey.abortedCommand,
+  asc: Asc.overlappedCommandsAttempted,
+  detail: {},
+}
+const dataLost: Sense = { key: SenseKey.abortedCommand, asc: Asc.noAdditionalSense, detail: {} }
+const internalFailure: Sense = { key: SenseKey.hardwareError, asc: Asc.internalTargetFailure, detail: {} }

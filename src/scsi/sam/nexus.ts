@@ -10,9 +10,19 @@ export interface NexusIdentity {
   readonly relativeTargetPort: number
 }
 
+/** What a logical unit may ask of the SCSI target device a nexus belongs to: a unit can be part of several. */
+export interface LogicalUnitInventory {
+  /** The logical unit numbers there are, rising. */
+  luns(): number[]
+  /** Forgets a pending unit attention of the nexus on every logical unit of the target. */
+  clearUnitAttention(nexus: Nexus, asc: number): void
+}
+
 /** An I_T nexus: lives from the login that makes it to the logout or loss that ends it. Compared by identity. */
 export class Nexus {
   readonly identity: NexusIdentity
+  /** Set by ScsiTarget.attachNexus, gone again after detachNexus. */
+  inventory: LogicalUnitInventory | undefined
 
   constructor(identity: NexusIdentity) {
     this.identity = identity

@@ -1,5 +1,6 @@
 import type { DataBuffer } from "../../base/buffers.ts"
 import type { Eventually } from "../../base/completion.ts"
+import type { ItlNexus } from "./itl-nexus.ts"
 import type { Nexus } from "./nexus.ts"
 
 /** Task attributes (SAM-5 §8.6), numbered as iSCSI does (RFC 7143 §11.3.1.1). */
@@ -19,8 +20,8 @@ export type TaskState = "received" | "queued" | "executing" | "aborted" | "compl
  *                    <-------------  task.allocateDataIn / sendDataIn      Send Data-In
  *                    <-------------  task.sendCommandComplete(...)         Send Command Complete
  *
- * Once `abort` was called the services do nothing: promises of theirs reject with TaskAbortedError, no
- * Command Complete leaves.
+ * Once `abort` was called the services do nothing: promises of theirs reject with a SanletError of
+ * code ERR_TASK_ABORTED, no Command Complete leaves.
  */
 export abstract class Task {
   readonly nexus: Nexus
@@ -42,6 +43,8 @@ export abstract class Task {
    */
   dataOutBytes = 0
   dataInBytes = 0
+  /** The engine's own: the I_T_L nexus whose task it is, from the time a logical unit has accepted it. */
+  itl: ItlNexus | undefined
 
   constructor(
     nexus: Nexus,
@@ -82,7 +85,10 @@ export abstract class Task {
    */
   abstract receiveDataOut(offsetBytes: number, bytes: number): Eventually<DataBuffer>
 
-  /** Ends the task. `sense` is sense data as in §4.5 of SPC-4, already in the format the nexus gets. */
+  /**
+   * Ends the task. `sense` is sense data as in §4.5 of SPC-4, already in the format the nexus gets. The first call
+   * counts; later ones do nothing: a command that has sent a status of its own returns, and gets GOOD sent after it.
+   */
   abstract sendCommandComplete(status: number, sense?: Uint8Array): void
 
   /** Drops what the transport holds or awaits for the task. Called by the engine, exactly once, when it aborts. */

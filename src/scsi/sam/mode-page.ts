@@ -1,0 +1,27 @@
+import type { Completion } from "../../base/completion.ts"
+import type { LogicalUnit } from "./logical-unit.ts"
+import type { Task } from "./task.ts"
+
+/**
+ * A mode page (SPC-4 §7.5): one row of a logical unit's table, which lists them by rising code and subpage.
+ *
+ * All values are whole pages without their header: what follows PAGE LENGTH, always of `bytes` bytes. The unit's
+ * state is the truth; a page keeps no values of its own.
+ */
+export interface ModePage<Unit extends LogicalUnit = LogicalUnit> {
+  readonly code: number
+  /** Absent: 0, in the short format. */
+  readonly subpage?: number
+  /** PAGE LENGTH. */
+  readonly bytes: number
+  current(unit: Unit): Uint8Array
+  /** What a reset brings back. */
+  defaults(unit: Unit): Uint8Array
+  /** The bits MODE SELECT may change, as a mask. Absent: none. */
+  changeable?(unit: Unit): Uint8Array
+  /**
+   * Takes over a page that differs from the current one in changeable bits only. The framework establishes MODE
+   * PARAMETERS CHANGED for the other nexuses afterwards. Throws SenseError.
+   */
+  select?(unit: Unit, page: Uint8Array, task: Task): Completion
+}

@@ -1,0 +1,60 @@
+import type { Completion } from "../../base/completion.ts"
+import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import type { Command } from "./command.ts"
+import { lunFieldHead, REPORT_LUNS_WELL_KNOWN } from "./lun.ts"
+import { sendParameterData } from "./parameter-data.ts"
+import type { Task } from "./task.ts"
+
+/** SELECT REPORT (SPC-4 §6.33). */
+const SelectReport = { addressable: 0x00, wellKnown: 0x01, all: 0x02 } as const
+const ALLOCATION_BYTES_MIN = 16
+const ENTRY_BYTES = 8
+
+/**
+ * REPORT LUNS (SPC-4 §6.33): the logical units of the target device the nexus belongs to. It ends REPORTED LUNS DATA
+ * HAS CHANGED on all of them, since the initiator has now seen what changed.
+ */
+function reportLuns(task: Task): Completion {
+  const { cdb, nexus } = task
+  const allocationBytes = ((cdb[6]! << 24) | (cdb[7]! << 16) | (cdb[8]! << 8) | cdb[9]!) >>> 0
+  if (allocationBytes < ALLOCATION_BYTES_MIN) {
+    throw invalidField(6, "REPORT LUNS wants an ALLOCATION LENGTH of at least 16")
+  }
+  const all = nexus.inventory?.luns() ?? []
+  const luns = selected(cdb[2]!, all)
+  nexus.inventory?.clearUnitAttention(nexus, Asc.reportedLunsDataHasChanged)
+  return sendParameterData(task, lunList(luns), allocationBytes)
+}
+
+function selected(select: number, luns: number[]): number[] {
+  switch (select) {
+    case SelectReport.addressable:
+      return luns
+    case SelectReport.wellKnown:
+      return [REPORT_LUNS_WELL_KNOWN]
+    case SelectReport.all:
+      return [...luns, REPORT_LUNS_WELL_KNOWN]
+    default:
+      throw invalidField(2, `SELECT REPORT ${select.toString(16)}h is not known`)
+  }
+}
+
+function lunList(luns: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(8 + luns.length * ENTRY_BYTES)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, luns.length * ENTRY_BYTES)
+  luns.forEach((lun, i) => view.setUint16(8 + i * ENTRY_BYTES, lunFieldHead(lun)))
+  return bytes
+}
+
+const invalidField = (byte: number, message: string): SenseError =>
+  new SenseError(SenseKey.illegalRequest, Asc.invalidFieldInCdb, message, { field: { in: "cdb", byte } })
+
+export const reportLunsCommand: Command = {
+  name: "REPORT LUNS",
+  opcode: 0xa0,
+  usage: [0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0],
+  access: "none",
+  passesUnitAttention: true,
+  execute: reportLuns,
+}

@@ -1,0 +1,21 @@
+import { encodeSense, type Sense } from "../spec/sense.ts"
+import type { Command } from "./command.ts"
+import { sendParameterData } from "./parameter-data.ts"
+
+/** DESC of REQUEST SENSE: which format the data comes in, whatever the control mode page says. */
+const DESC = 0x01
+
+/** REQUEST SENSE (SPC-4 §6.39) of a logical unit that has `sense` to tell: it comes as data, with status GOOD. */
+export const requestSenseCommand = (
+  sense: (task: Parameters<Command["execute"]>[0], unit: Parameters<Command["execute"]>[1]) => Sense,
+): Command => ({
+  name: "REQUEST SENSE",
+  opcode: 0x03,
+  usage: [0x03, DESC, 0, 0, 0xff, 0],
+  access: "none",
+  passesUnitAttention: true,
+  execute: (task, unit) => {
+    const format = (task.cdb[1]! & DESC) !== 0 ? "descriptor" : "fixed"
+    return sendParameterData(task, encodeSense(sense(task, unit), format), task.cdb[4]!)
+  },
+})

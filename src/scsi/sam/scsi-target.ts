@@ -1,0 +1,264 @@
+import type { Clock } from "../../base/clock.ts"
+import { SanletError } from "../../base/errors.ts"
+import { ABORT_DEADLINE_MS, INITIATOR_PORTS_REMEMBERED_MAX } from "../../base/limits.ts"
+import { type Log, silentLog } from "../../base/log.ts"
+import { Asc } from "../spec/sense.ts"
+import { IncorrectUnit } from "./incorrect-unit.ts"
+import type { LogicalUnit } from "./logical-unit.ts"
+import { decodeLun, isLun } from "./lun.ts"
+import type { LogicalUnitInventory, Nexus } from "./nexus.ts"
+import type { Task } from "./task.ts"
+import {
+  TaskManagementFunction,
+  type TaskManagementRequest,
+  TaskManagementServiceResponse,
+} from "./transport-services.ts"
+
+export interface ScsiTargetOptions {
+  readonly clock: Clock
+  readonly log?: Log
+}
+
+/** What answers where there is no logical unit, and as the well-known one. */
+const targetIdentity = { vendor: "SANLET", product: "TARGET", revision: "0001", serial: "", designators: [] }
+
+/**
+ * A SCSI target device (SAM-5 §4.6): its logical units by number, the I_T nexuses to it, and the services a transport
+ * calls. Tasks of one nexus come in the order in which they are to be accepted.
+ */
+export class ScsiTarget implements LogicalUnitInventory {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #units: (LogicalUnit | undefined)[] = []
+  readonly #byLun = new Map<number, LogicalUnit>()
+  readonly #nowhere = new IncorrectUnit(targetIdentity)
+  readonly #nexuses = new Set<Nexus>()
+  /** Names of initiator ports there was a nexus with since power on, the latest last. */
+  readonly #knownPorts = new Set<string>()
+  readonly #inventoryListeners = new Set<() => void>()
+
+  constructor({ clock, log = silentLog }: ScsiTargetOptions) {
+    this.#clock = clock
+    this.#log = log
+    this.#nowhere.log = log
+  }
+
+  // -------------------------------------------------------------------------------------------- logical units
+
+  get logicalUnits(): ReadonlyMap<number, LogicalUnit> {
+    return this.#byLun
+  }
+
+  luns(): number[] {
+    return [...this.#byLun.keys()].toSorted((a, b) => a - b)
+  }
+
+  /**
+   * Makes `unit` logical unit `lun`, 0 to LUNS_MAX - 1. Initiators are told: REPORTED LUNS DATA HAS CHANGED on the other
+   * units, POWER ON OCCURRED on the new one. Throws SanletError ERR_LUN, ERR_LUN_IN_USE.
+   */
+  addLogicalUnit(lun: number, unit: LogicalUnit): void {
+    if (!isLun(lun)) throw new SanletError("ERR_LUN", `${lun} is no logical unit number`)
+    if (this.#byLun.has(lun)) throw new SanletError("ERR_LUN_IN_USE", `there is a LUN ${lun} already`)
+    for (const [other, taken] of this.#byLun) {
+      if (taken === unit)
+        throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
+    }
+    if (unit.log === silentLog) unit.log = this.#log
+    this.#announceInventory()
+    for (const nexus of this.#nexuses) unit.attachNexus(nexus, Asc.powerOn)
+    this.#byLun.set(lun, unit)
+    this.#units[lun] = unit
+    for (const listener of this.#inventoryListeners) listener()
+  }
+
+  /**
+   * Takes a logical unit away: its tasks of this target's nexuses are aborted silently. Resolves when none of their media
+   * operations runs any more. Throws SanletError ERR_LUN when there is none.
+   */
+  async removeLogicalUnit(lun: number): Promise<void> {
+    const unit = this.#byLun.get(lun)
+    if (unit === undefined) throw new SanletError("ERR_LUN", `there is no LUN ${lun}`)
+    this.#byLun.delete(lun)
+    this.#units[lun] = undefined
+    const detached = [...this.#nexuses].map((nexus) => unit.detachNexus(nexus))
+    this.#announceInventory()
+    for (const listener of this.#inventoryListeners) listener()
+    await Promise.all(detached)
+  }
+
+  /** Called after each change of the set of logical units. Returns how to stop listening. */
+  onInventoryChange(listener: () => void): () => void {
+    this.#inventoryListeners.add(listener)
+    return () => this.#inventoryListeners.delete(listener)
+  }
+
+  #announceInventory(): void {
+    for (const nexus of this.#nexuses) {
+      for (const unit of this.#byLun.values()) {
+        unit.establishUnitAttentionFor(nexus, Asc.reportedLunsDataHasChanged)
+      }
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------- nexuses
+
+  /** A new I_T nexus. Its first command to each unit gets POWER ON OCCURRED, or I_T NEXUS LOSS OCCURRED. */
+  attachNexus(nexus: Nexus): void {
+    const { initiatorPortName } = nexus.identity
+    const known = this.#knownPorts.delete(initiatorPortName)
+    this.#knownPorts.add(initiatorPortName)
+    if (this.#knownPorts.size > INITIATOR_PORTS_REMEMBERED_MAX) {
+      const [oldest] = this.#knownPorts
+      this.#knownPorts.delete(oldest!)
+    }
+    nexus.inventory = this
+    this.#nexuses.add(nexus)
+    this.#nowhere.attachNexus(nexus)
+    for (const unit of this.#byLun.values()) unit.attachNexus(nexus, known ? Asc.itNexusLoss : Asc.powerOn)
+  }
+
+  /**
+   * I_T nexus loss: its tasks are aborted silently, its reservations dropped. Resolves when no media operation of it runs
+   * any more, however long that takes.
+   */
+  async detachNexus(nexus: Nexus): Promise<void> {
+    if (!this.#nexuses.delete(nexus)) return
+    const units = [this.#nowhere, ...this.#byLun.values()]
+    const detached = units.map((unit) => unit.detachNexus(nexus))
+    nexus.inventory = undefined
+    await Promise.all(detached)
+  }
+
+  clearUnitAttention(nexus: Nexus, asc: number): void {
+    for (const unit of this.#byLun.values()) unit.clearUnitAttention(nexus, asc)
+  }
+
+  // ------------------------------------------------------------------------------- transport protocol services
+
+  /** SCSI Command Received (SAM-5 §5.4.2). */
+  commandReceived(task: Task): void {
+    const lun = decodeLun(task.lunHigh, task.lunLow)
+    const unit = lun < 0 ? undefined : this.#units[lun]
+    if (unit !== undefined) unit.commandReceived(task)
+    else this.#nowhere.commandReceived(task)
+  }
+
+  /**
+   * Task Management Request Received (SAM-5 §7.12). What it aborts is aborted when the call returns; the response comes
+   * when the media operations of all that have ended. After ABORT_DEADLINE_MS it is "function rejected", since what was
+   * aborted may still reach the medium.
+   */
+  async taskManagementRequestReceived(
+    nexus: Nexus,
+    request: TaskManagementRequest,
+  ): Promise<TaskManagementServiceResponse> {
+    const started = this.#nexuses.has(nexus)
+      ? this.#perform(nexus, request)
+      : TaskManagementServiceResponse.functionRejected
+    const response = typeof started === "number" ? started : await this.#ended(started)
+    this.#report(nexus, request, response)
+    return response
+  }
+
+  #perform(nexus: Nexus, request: TaskManagementRequest): Aborting | TaskManagementServiceResponse {
+    const { targetWarmReset, targetColdReset, clearAca } = TaskManagementFunction
+    switch (request.function) {
+      case targetWarmReset:
+        return this.#resetTarget(Asc.busDeviceResetFunction, nexus)
+      case targetColdReset:
+        return this.#resetTarget(Asc.powerOn, nexus)
+      case clearAca: // there is no ACA: NormACA of INQUIRY is 0
+        return TaskManagementServiceResponse.functionNotSupported
+      default:
+        return this.#performOnUnit(nexus, request)
+    }
+  }
+
+  #performOnUnit(nexus: Nexus, request: TaskManagementRequest): Aborting | TaskManagementServiceResponse {
+    const { abortTask, abortTaskSet, clearTaskSet, logicalUnitReset } = TaskManagementFunction
+    const lun = decodeLun(request.lunHigh, request.lunLow)
+    const unit = lun < 0 ? undefined : this.#units[lun]
+    switch (request.function) {
+      case abortTask: {
+        const task = (unit ?? this.#nowhere).taskOf(nexus, request.taskTag)
+        if (task) return this.#abort(unit ?? this.#nowhere, [task])
+        return unit
+          ? TaskManagementServiceResponse.taskDoesNotExist
+          : TaskManagementServiceResponse.lunDoesNotExist
+      }
+      case abortTaskSet:
+        return unit ? this.#abort(unit, unit.tasksOf(nexus)) : TaskManagementServiceResponse.lunDoesNotExist
+      case clearTaskSet:
+        return unit ? this.#clearTaskSet(unit, nexus) : TaskManagementServiceResponse.lunDoesNotExist
+      case logicalUnitReset:
+        return unit
+          ? this.#reset([unit], Asc.busDeviceResetFunction, nexus)
+          : TaskManagementServiceResponse.lunDoesNotExist
+      default:
+        return TaskManagementServiceResponse.functionNotSupported
+    }
+  }
+
+  #abort(unit: LogicalUnit, tasks: readonly Task[]): Aborting {
+    return { units: [unit], ended: unit.abortTasks(tasks) }
+  }
+
+  /** Nexuses that lose tasks to another are told so, unless the tasks' own status does (SAM-5 §7.5, §5.6). */
+  #clearTaskSet(unit: LogicalUnit, requester: Nexus): Aborting {
+    const tasks = unit.allTasks()
+    if (!unit.control.taskAbortedStatus) {
+      for (const nexus of new Set(tasks.map((task) => task.nexus))) {
+        if (nexus !== requester) unit.establishUnitAttentionFor(nexus, Asc.commandsClearedByAnotherInitiator)
+      }
+    }
+    return { units: [unit], ended: unit.abortTasks(tasks, requester) }
+  }
+
+  #reset(units: readonly LogicalUnit[], asc: number, requester: Nexus): Aborting {
+    const ended = Promise.all(units.map((unit) => unit.reset(asc, requester)))
+    return { units, ended: ended.then(() => {}) }
+  }
+
+  #resetTarget(asc: number, requester: Nexus): Aborting {
+    const { units, ended } = this.#reset([...this.#byLun.values()], asc, requester)
+    const elsewhere = this.#nowhere.abortTasks(this.#nowhere.allTasks())
+    return { units, ended: Promise.all([ended, elsewhere]).then(() => {}) }
+  }
+
+  async #ended({ units, ended }: Aborting): Promise<TaskManagementServiceResponse> {
+    let late: (() => void) | undefined
+    const deadline = new Promise<boolean>((resolve) => {
+      late = () => resolve(false)
+    })
+    const timer = this.#clock.after(ABORT_DEADLINE_MS, "abort deadline", late!)
+    const inTime = await Promise.race([ended.then(() => true), deadline])
+    timer.cancel()
+    if (inTime) return TaskManagementServiceResponse.functionComplete
+    for (const unit of units) unit.dropUnanswered()
+    return TaskManagementServiceResponse.functionRejected
+  }
+
+  #report(nexus: Nexus, request: TaskManagementRequest, response: TaskManagementServiceResponse): void {
+    const rejected = response === TaskManagementServiceResponse.functionRejected
+    const fields = {
+      function: nameIn(TaskManagementFunction, request.function),
+      response: nameIn(TaskManagementServiceResponse, response),
+      initiator: nexus.identity.initiatorName,
+      targetPort: nexus.identity.targetPortName,
+      lun: decodeLun(request.lunHigh, request.lunLow),
+      ...(request.function === TaskManagementFunction.abortTask && { tag: request.taskTag }),
+    }
+    if (rejected)
+      this.#log.warn(fields, "aborted tasks did not end in time: their data may still reach the medium")
+    else this.#log.info(fields, "task management function")
+  }
+}
+
+interface Aborting {
+  readonly units: readonly LogicalUnit[]
+  readonly ended: Promise<void>
+}
+
+const nameIn = (table: Readonly<Record<string, number>>, value: number): string =>
+  Object.keys(table).find((name) => table[name] === value) ?? `function ${value}`
