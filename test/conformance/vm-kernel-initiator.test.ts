@@ -23,7 +23,9 @@ after(async () => {
   scratch.remove()
 })
 
+/** Starts a target with no session or record left of the one before. */
 async function startTarget(options: TargetOptions): Promise<KernelTarget> {
+  await guest.run("iscsiadm -m node -u; iscsiadm -m node -o delete; iscsiadm -m discoverydb -o delete")
   const target = kernelTarget(rig, scratch, options)
   targets.push(target)
   await target.start()
@@ -60,10 +62,9 @@ describe("CHAP", () => {
   }
 
   test("nobody gets in without, nor with a wrong secret", async () => {
-    await record()
-    await setKey(iqn, "node.session.auth.authmethod", "None")
+    await guest.sh(`iscsiadm -m node -T ${iqn} -p ${target.portal} -o new`)
     assert.equal((await guest.run(`iscsiadm -m node -T ${iqn} -l`)).code, 24) // ISCSI_ERR_LOGIN_AUTH_FAILED
-    await setKey(iqn, "node.session.auth.authmethod", "CHAP")
+    await record()
     await setKey(iqn, "node.session.auth.password", "not-this-secret")
     assert.equal((await guest.run(`iscsiadm -m node -T ${iqn} -l`)).code, 24)
   })

@@ -129,6 +129,9 @@ class Tgtd implements KernelTarget {
         "thin_provisioning=1",
       )
     }
+    for (const name of ["HeaderDigest", "DataDigest"]) {
+      await this.#must("update", "--mode", "target", "--tid", "1", "--name", name, "--value", "CRC32C,None")
+    }
     await this.#must("bind", "--mode", "target", "--tid", "1", "-I", "ALL")
     if (chap) await this.#account(chap.user, false)
     if (chap?.mutual) await this.#account(chap.mutual, true)
