@@ -36,7 +36,7 @@ export function checkTogether(configuration: Checked, context: Refinement): void
     }
     for (const [l, unit] of target.luns.entries()) {
       const path = ["targets", t, "luns", l]
-      once.claim(`in ${target.name} LUN`, String(unit.lun), [...path, "lun"])
+      once.claim("LUN", String(unit.lun), [...path, "lun"], `in target ${t}`)
       if (unit.serial !== undefined) once.claim("the serial", unit.serial, [...path, "serial"])
       if (unit.naa !== undefined) once.claim("the NAA", unit.naa, [...path, "naa"])
       const storage = storageOf(unit.device)
@@ -59,8 +59,8 @@ class Uniqueness {
     this.#context = context
   }
 
-  claim(what: string, value: string, path: PropertyKey[]): void {
-    const key = `${what}\0${value}`
+  claim(what: string, value: string, path: PropertyKey[], within = ""): void {
+    const key = [what, value, within].join("\0")
     if (this.#seen.has(key)) {
       this.#context.addIssue({ code: "custom", message: `${what} ${value} is used already, above`, path })
     }

@@ -96,9 +96,11 @@ export const hostPort = () =>
 
 /** An address or a network in CIDR notation, IPv4 or IPv6. */
 export const network = () =>
-  z
-    .string()
-    .refine(isNetwork, { error: "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32" })
+  z.string().superRefine((text, context) => {
+    if (isNetwork(text)) return
+    const expected = "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32"
+    context.addIssue({ code: "custom", message: `${expected}, found ${JSON.stringify(text)}` })
+  })
 
 function isNetwork(text: string): boolean {
   const [address = "", prefix, ...rest] = text.split("/")

@@ -27,7 +27,10 @@ export function locateIssues(
       const { line, col } = lines.linePos(offsetOf(document, path, key))
       return { line, column: col, path: formatPath(key === undefined ? path : [...path, key]), message }
     })
-  return located.sort((a, b) => a.line - b.line || a.column - b.column)
+  // What follows from the first error of a value says nothing new.
+  const paths = new Set<string>()
+  const first = located.filter(({ path }) => !paths.has(path) && paths.add(path))
+  return first.sort((a, b) => a.line - b.line || a.column - b.column)
 }
 
 interface Message {
@@ -120,7 +123,7 @@ function describeFound(document: Document, path: Path): Found | undefined {
   if (isMap(node)) return { phrase: "a section" }
   if (isSeq(node)) return { phrase: node.items.length === 0 ? "an empty list" : "a list" }
   if (!isScalar(node) || node.value === null) return { phrase: "nothing" }
-  if (/^secret/.test(String(path.at(-1)))) return { phrase: `${typeof node.value}` }
+  if (/^secret/.test(String(path.at(-1)))) return { phrase: typeof node.value === "string" ? "text" : `a ${typeof node.value}` }
   const text = String(node.value)
   if (typeof node.value !== "string") return { phrase: text }
   const shown = text.length > FOUND_CHARACTERS_MAX ? `${text.slice(0, FOUND_CHARACTERS_MAX)}…` : text

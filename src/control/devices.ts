@@ -1,0 +1,58 @@
+import { type BlockDevice, BlockSpecialStore, DelayStore, FaultStore, FileStore } from "../backstore/index.ts"
+import { MemoryStore, NullStore, ReadOnlyStore } from "../backstore/index.ts"
+import type { Clock } from "../base/clock.ts"
+import type { Random } from "../base/random.ts"
+import type { DeviceConfiguration } from "./config/device.ts"
+import { blockDeviceSubject } from "./identity/block-device-name.ts"
+import type { IdentitySubject } from "./identity/identity-store.ts"
+
+export interface DeviceSurroundings {
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** Opens a device and what it stands on. Rejects with StoreOpenError or BlockError, and leaves nothing open then. */
+export async function openDevice(
+  device: DeviceConfiguration,
+  around: DeviceSurroundings,
+  readOnly = false,
+): Promise<BlockDevice> {
+  const { clock, random } = around
+  switch (device.type) {
+    case "file": {
+      const { path, sizeBytes, cache } = device
+      const sized = sizeBytes === undefined ? {} : { sizeBytes, create: !readOnly }
+      return await FileStore.open(path, { cache, readOnly, clock, ...sized })
+    }
+    case "block":
+      return await BlockSpecialStore.open(device.path, { cache: device.cache, readOnly, clock })
+    case "memory":
+      return new MemoryStore({ sizeBytes: device.sizeBytes })
+    case "null":
+      return new NullStore({ sizeBytes: device.sizeBytes })
+    case "readonly":
+      return new ReadOnlyStore(await openDevice(device.on, around, true))
+    case "delay":
+      return new DelayStore(await openDevice(device.on, around, readOnly), device.delaysMs, around)
+    case "fault":
+      return new FaultStore(await openDevice(device.on, around, readOnly), device.rules, { random })
+  }
+}
+
+/**
+ * Whose identity the unit on a device has: that of its file or disk, whatever is stacked on it; memory has none of
+ * its own, and takes that of its place.
+ */
+export async function identitySubject(device: DeviceConfiguration, place: string): Promise<IdentitySubject> {
+  switch (device.type) {
+    case "file":
+      return { file: device.path }
+    case "block":
+      return await blockDeviceSubject(device.path)
+    case "memory":
+    case "null":
+      return { name: `${device.type}:${place}` }
+    default:
+      return await identitySubject(device.on, place)
+  }
+}

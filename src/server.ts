@@ -1,0 +1,167 @@
+import { join } from "node:path"
+import type { BlockDevice } from "./backstore/index.ts"
+import type { Network } from "./base/byte-stream.ts"
+import type { Clock } from "./base/clock.ts"
+import type { Log } from "./base/log.ts"
+import type { Random } from "./base/random.ts"
+import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index.ts"
+import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
+import { identitySubject, openDevice } from "./control/devices.ts"
+import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { formatHostPort } from "./discovery/index.ts"
+import { targetKeyPreferences } from "./iscsi/login/keys.ts"
+import { NetworkEntity } from "./target/network-entity.ts"
+import type { Portal } from "./target/portal.ts"
+import { Target } from "./target/target.ts"
+
+/** What a server gets from outside, so that a whole one can run in virtual time. */
+export interface ServerSurroundings {
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Where identities are kept. */
+  readonly stateFolder: string
+}
+
+export interface Server extends ServerStatus {
+  /** Asks initiators to log out, ends their sessions, flushes and closes the devices. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the devices of a configuration and serves them; resolves when every portal accepts logins. Rejects with a
+ * SanletError and leaves nothing open: StoreOpenError, ERR_IDENTITY_…, NetworkError and what Target says of its options.
+ */
+export async function startServer(configuration: Configuration, around: ServerSurroundings): Promise<Server> {
+  const composition = new Composition(configuration, around)
+  try {
+    await composition.start()
+  } catch (error) {
+    await composition.close().catch(() => {})
+    throw error
+  }
+  return composition
+}
+
+/** What a unit was made of; it is taken apart in the opposite order. */
+interface Unit {
+  readonly target: TargetConfiguration
+  readonly configuration: LogicalUnitConfiguration
+  readonly device: BlockDevice
+  readonly claim: IdentityClaim
+}
+
+class Composition implements Server {
+  readonly #configuration: Configuration
+  readonly #around: ServerSurroundings
+  readonly #entity: NetworkEntity
+  readonly #identities: IdentityStore
+  readonly #units: Unit[] = []
+  readonly #portals: Portal[] = []
+  #closed: Promise<void> | undefined
+
+  constructor(configuration: Configuration, around: ServerSurroundings) {
+    const auth = configuration.discovery?.chap
+    this.#configuration = configuration
+    this.#around = around
+    this.#identities = new IdentityStore(join(around.stateFolder, "identities"), around)
+    this.#entity = new NetworkEntity({ ...around, ...(auth && { discoveryAuth: auth }) })
+  }
+
+  async start(): Promise<void> {
+    for (const target of this.#configuration.targets) await this.#addTarget(target)
+    for (const { listen, group } of this.#configuration.portals) {
+      this.#portals.push(await this.#entity.listen({ ...listen, portalGroupTag: group }))
+    }
+    for (const { url, device, serial, naa } of this.units)
+      this.#around.log.info({ url, device, serial, naa }, "serving")
+  }
+
+  get units(): ServedUnit[] {
+    return this.#units.map((unit) => this.#served(unit))
+  }
+
+  get portals(): ServedPortal[] {
+    return this.#portals.map((portal) => ({ address: portal.address, group: portal.portalGroupTag }))
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #addTarget(configuration: TargetConfiguration): Promise<void> {
+    const { name, alias, chap, access, portalGroups, login } = configuration
+    const { clock, log } = this.#around
+    const target = new Target({
+      name,
+      clock,
+      log,
+      ...(alias !== undefined && { alias }),
+      ...(chap && { auth: chap }),
+      ...(access && { access }),
+      ...(portalGroups && { portalGroups }),
+      ...(login && { keys: { ...targetKeyPreferences, ...login } }),
+    })
+    for (const lun of configuration.luns) {
+      const unit = await this.#openUnit(configuration, lun)
+      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit.claim))
+    }
+    this.#entity.addTarget(target)
+  }
+
+  async #openUnit(target: TargetConfiguration, configuration: LogicalUnitConfiguration): Promise<Unit> {
+    const { serial, naa } = configuration
+    const device = await openDevice(configuration.device, this.#around)
+    try {
+      const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
+      const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
+      const claim = await this.#identities.claim(subject, wanted)
+      const unit = { target, configuration, device, claim }
+      this.#units.push(unit)
+      return unit
+    } catch (error) {
+      await device.close()
+      throw error
+    }
+  }
+
+  #served({ target, configuration, device, claim }: Unit): ServedUnit {
+    const portal = this.#portals.find(({ portalGroupTag }) => isIn(target, portalGroupTag))
+    const address = portal ? reachable(portal.endpoint) : ""
+    return {
+      url: `iscsi://${address}/${target.name}/${configuration.lun}`,
+      target: target.name,
+      lun: configuration.lun,
+      device: device.name,
+      sizeBytes: device.sizeBytes,
+      blockBytes: configuration.blockSize ?? 512,
+      readOnly: device.features.readOnly,
+      serial: claim.serial,
+      naa: claim.naa,
+      authenticated: target.chap !== undefined,
+    }
+  }
+
+  /** A device that fails to close doesn't keep the others from it. Rejects with the first failure. */
+  async #close(): Promise<void> {
+    const failures: unknown[] = []
+    const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
+    await attempt(this.#entity.close())
+    for (const { device, claim } of this.#units) {
+      await attempt(device.close())
+      await attempt(claim.release())
+    }
+    if (failures.length > 0) throw failures[0]
+  }
+}
+
+const isIn = ({ portalGroups }: TargetConfiguration, tag: number): boolean =>
+  portalGroups?.includes(tag) ?? true
+
+/** A portal on every address is reached on this machine's own. */
+function reachable({ address, port }: { address: string; port: number }): string {
+  const own = address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address
+  return formatHostPort({ host: own, port })
+}
