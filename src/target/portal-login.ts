@@ -1,6 +1,9 @@
 import type { Timer } from "../base/clock.ts"
 import { LOGIN_DEADLINE_MS, SESSIONS_MAX } from "../base/limits.ts"
+import { isPromise } from "../base/completion.ts"
 import type { ReceivedPdu } from "../iscsi/da.ts"
+import { Opcode } from "../iscsi/pdu/bhs.ts"
+import { LoginRequest } from "../iscsi/pdu/index.ts"
 import { targetKeyPreferences } from "../iscsi/login/keys.ts"
 import type {
   AcceptedLogin,
@@ -46,7 +49,7 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     this.#entity = entity
     this.#connection = connection
     this.#over = over
-    this.#login = new TargetLogin({ policy: this, random: entity.random })
+    this.#login = new TargetLogin(this, entity.random)
     const deadlineMs = entity.options.loginDeadlineMs ?? LOGIN_DEADLINE_MS
     this.#deadline = entity.clock.after(deadlineMs, "login deadline", () =>
       connection.fail(`no login within ${Math.round(deadlineMs / 1000)} s`),
@@ -57,11 +60,15 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
 
   received(pdu: ReceivedPdu): void {
     if (this.#ended) return
+    if ((pdu.view.getUint8(pdu.at) & 0x3f) !== Opcode.loginRequest) {
+      // The only PDUs before the full feature phase are those of the login (RFC 7143 §6.3).
+      return this.#apply(this.#login.refuse(LoginStatus.invalidDuringLogin, "another PDU than a Login Request"))
+    }
     if (this.#connection.state === "xpt-up") this.#connection.enter("in-login")
-    const step = this.#login.received(pdu)
-    if (step instanceof Promise) {
-      void step.then((value) => this.#apply(value))
-    } else this.#apply(step)
+    const segment = pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + pdu.dataBytes)
+    const step = this.#login.receive(new LoginRequest(pdu.view, pdu.at), segment)
+    if (isPromise(step)) void step.then((value) => this.#apply(value))
+    else this.#apply(step)
   }
 
   lost(error: Error): void {
@@ -76,7 +83,7 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     if (step.kind === "accepted") return this.#accept(step.response, step.login)
     datamover.sendControl(step.response.header, step.response.data)
     if (step.kind === "respond") return
-    const { initiatorName, targetName } = this.#login.leading ?? {}
+    const { initiatorName, targetName } = this.#login
     const who = { ...this.#connection.fields, initiator: initiatorName, target: targetName }
     this.#entity.log.warn(
       { ...who, status: `0x${step.status.toString(16).padStart(4, "0")}`, reason: step.reason },
