@@ -1,14 +1,21 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
 import { SanletError } from "../../base/errors.ts"
 import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
+import type { Random } from "../../base/random.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
-import { invalidFieldInCdb, lengthFieldOf } from "./fields.ts"
+import { invalidFieldInCdb, invalidFieldInParameterList, lengthFieldOf } from "./fields.ts"
+import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { diskModePages } from "./mode-pages.ts"
+import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
+  readonly identity?: DiskIdentity
+  /** Where an identity comes from that isn't given. */
+  readonly random?: Random
   /** Default 512. A multiple of the device's alignment. */
   readonly logicalBlockBytes?: 512 | 4096
   /** Logical blocks per physical block, as a power of two: 0 to 15. Default 0. */
@@ -44,7 +51,15 @@ export class DiskUnit extends LogicalUnit {
   readonly rotationRate: number
   readonly limits: DiskLimits
   readonly commands: ReturnType<typeof diskCommands>
+  readonly vpdPages = diskVpdPages
+  readonly modePages = diskModePages
+  readonly peripheralDeviceType = 0x00
+  /** SAM-5, iSCSI, SPC-4, SBC-3. */
+  override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
+  /** WCE when nobody has changed it. */
+  readonly writeCacheDefault: boolean
   readonly #readOnly: boolean
+  readonly #stopFollowing: () => void
   /** The capacity. */
   blocks: number
   /** By START STOP UNIT: media commands get NOT READY. */
@@ -53,7 +68,7 @@ export class DiskUnit extends LogicalUnit {
   prefetching = false
 
   constructor(device: BlockDevice, options: DiskUnitOptions = {}) {
-    super()
+    super(completeIdentity(options.identity, options.random))
     const { features } = device
     this.device = device
     this.blockBytes = options.logicalBlockBytes ?? 512
@@ -63,7 +78,8 @@ export class DiskUnit extends LogicalUnit {
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
     this.medium = new Medium(device, this.blockBytes)
-    this.medium.writeThrough = features.writeCache && options.writeCache === false
+    this.writeCacheDefault = features.writeCache && options.writeCache !== false
+    this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
     this.limits = {
       transferBlocks: COMMAND_TRANSFER_BYTES_MAX / this.blockBytes,
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
@@ -71,10 +87,28 @@ export class DiskUnit extends LogicalUnit {
     }
     this.commands = diskCommands(this.thin)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
+    this.#stopFollowing = device.onResize((sizeBytes) => {
+      this.blocks = Math.floor(sizeBytes / this.blockBytes)
+      this.establishUnitAttention(Asc.capacityDataHasChanged)
+    })
   }
 
-  /** Of a command that wants the medium but moves no blocks. Throws SenseError. */
-  checkReady(): void {
+  /** Lets go of the device, which stays open: its changes of size are no longer followed. */
+  release(): void {
+    this.#stopFollowing()
+  }
+
+  /** WCE: acknowledged writes may be lost with the power. */
+  get writeCacheEnabled(): boolean {
+    return this.device.features.writeCache && !this.medium.writeThrough
+  }
+
+  get writeProtected(): boolean {
+    return this.#readOnly || this.control.softwareWriteProtect
+  }
+
+  /** Of TEST UNIT READY, and of commands that want the medium but move no blocks. Throws SenseError. */
+  override checkReady(): void {
     if (this.stopped) throw notReady()
     if (this.blocks === 0)
       throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "the device is empty")
@@ -82,8 +116,9 @@ export class DiskUnit extends LogicalUnit {
 
   checkWritable(): void {
     this.checkReady()
-    if (this.#readOnly)
-      throw new SenseError(SenseKey.dataProtect, Asc.writeProtected, "the device is read-only")
+    if (!this.writeProtected) return
+    const asc = this.#readOnly ? Asc.writeProtected : Asc.logicalUnitSoftwareWriteProtected
+    throw new SenseError(SenseKey.dataProtect, asc, "the device is read-only")
   }
 
   checkRange(lba: number, blocks: number): void {
@@ -98,7 +133,7 @@ export class DiskUnit extends LogicalUnit {
   }
 
   checkWrite(task: Task, lba: number, blocks: number): void {
-    if (this.#readOnly) this.checkWritable()
+    if (this.#readOnly || this.control.softwareWriteProtect) this.checkWritable()
     this.checkRead(task, lba, blocks)
   }
 
@@ -108,6 +143,52 @@ export class DiskUnit extends LogicalUnit {
     const first = Math.max(lba, this.blocks)
     const detail = Number.isSafeInteger(first) ? { information: first } : {}
     return new SenseError(SenseKey.illegalRequest, Asc.lbaOutOfRange, message, detail)
+  }
+
+  // -------------------------------------------------------------------------------- hooks of LogicalUnit
+
+  /** WP, and DPOFUA: both bits are accepted, and FUA is done (SBC-3 §6.4.1). */
+  override deviceSpecificParameter(): number {
+    return (this.writeProtected ? 0x80 : 0) | 0x10
+  }
+
+  /** SBC-3 §6.4.2: FFFFFFFFh blocks when the short form can't tell them. */
+  override modeBlockDescriptor(long: boolean): Uint8Array {
+    const descriptor = new Uint8Array(long ? 16 : 8)
+    const view = new DataView(descriptor.buffer)
+    if (long) view.setUint32(0, Math.floor(this.blocks / 2 ** 32))
+    view.setUint32(long ? 4 : 0, long ? this.blocks >>> 0 : Math.min(this.blocks, 0xffff_ffff))
+    view.setUint32(long ? 12 : 4, this.blockBytes)
+    return descriptor
+  }
+
+  /** The capacity and the block length can't be chosen: 0 blocks, or all ones, stand for those there are. */
+  override selectBlockDescriptor(descriptor: Uint8Array, long: boolean): void {
+    const current = this.modeBlockDescriptor(long)
+    const lengthAt = long ? 12 : 5
+    const same = (at: number) => descriptor[at] === current[at]
+    const countBytes = long ? 8 : 4
+    const count = descriptor.subarray(0, countBytes)
+    const kept = count.every((byte) => byte === 0) || count.every((byte) => byte === 0xff)
+    if (!kept && !count.every((_, at) => same(at))) {
+      throw invalidFieldInParameterList("the number of blocks can't be changed", 0)
+    }
+    for (let at = lengthAt; at < current.length; at++) {
+      if (!same(at)) throw invalidFieldInParameterList("the block length can't be changed", lengthAt)
+    }
+  }
+
+  override get volatileCache(): boolean {
+    return this.device.features.writeCache
+  }
+
+  override cancelMedia(task: Task): void {
+    this.device.cancel(task)
+  }
+
+  protected override onReset(): void {
+    this.stopped = false
+    this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
   }
 
   #tooLong(task: Task): SenseError {

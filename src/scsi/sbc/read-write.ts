@@ -3,6 +3,7 @@ import { type Completion, isPromise } from "../../base/completion.ts"
 import { TRANSFER_STEP_BYTES } from "../../base/limits.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
+import { throwIfAborted } from "./medium.ts"
 import { bytesOf, dataOutBytes, eachDataOut } from "./transfer.ts"
 
 /** FUA, and FUA_NV, which asks for less: without non-volatile cache the medium is what is left (SBC-3 §5.8). */
@@ -64,6 +65,7 @@ async function readSteps(
     const whole = Math.ceil(part / unit.blockBytes) * unit.blockBytes
     const buffer = await task.allocateDataIn(whole)
     try {
+      throwIfAborted(task)
       await unit.medium.read(offset + at, bytesOf(buffer, whole), task)
     } catch (error) {
       buffer.release()

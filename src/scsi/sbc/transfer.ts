@@ -3,6 +3,7 @@ import { type Completion, isPromise } from "../../base/completion.ts"
 import { SCRATCH_BYTES, TRANSFER_STEP_BYTES } from "../../base/limits.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
+import { throwIfAborted } from "./medium.ts"
 import { wrongDataOutLength } from "./fields.ts"
 
 /** The first `bytes` of a buffer; a view is made only where the buffer is longer, since each costs 0.1 µs. */
@@ -35,6 +36,7 @@ export async function eachDataOut(
     const part = Math.min(TRANSFER_STEP_BYTES, bytes - at)
     const buffer = await task.receiveDataOut(at, part)
     try {
+      throwIfAborted(task)
       await step(at, bytesOf(buffer, part))
     } finally {
       buffer.release()
@@ -57,6 +59,7 @@ export async function eachPieceRead(
   for (let at = 0; at < bytes; at += scratch.length) {
     const stored = bytes - at < scratch.length ? scratch.subarray(0, bytes - at) : scratch
     await unit.medium.read(offset + at, stored, task)
+    throwIfAborted(task)
     look(at, stored)
   }
 }

@@ -1,4 +1,5 @@
 import { TRANSFER_STEP_BYTES, UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX } from "../../base/limits.ts"
+import type { VpdPage } from "../sam/vpd-page.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 /**
@@ -49,3 +50,10 @@ function setBlocks64(view: DataView, at: number, blocks: number): void {
   view.setUint32(at, Math.floor(blocks / 2 ** 32))
   view.setUint32(at + 4, blocks >>> 0)
 }
+
+/** What SBC-3 adds to the VPD pages of every logical unit, by rising code. */
+export const diskVpdPages: readonly VpdPage<DiskUnit>[] = [
+  { code: 0xb0, build: blockLimitsPage },
+  { code: 0xb1, build: blockDeviceCharacteristicsPage },
+  { code: 0xb2, build: logicalBlockProvisioningPage },
+]

@@ -7,7 +7,7 @@ import { DiskUnit, type DiskUnitOptions } from "../../../../src/scsi/sbc/disk-un
 import { Asc, SenseError, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { TestDevice } from "./test-device.ts"
 
-const nexus = new Nexus({
+export const nexus = new Nexus({
   initiatorPortName: "iqn.2026-01.org.example:host,i,0x1",
   initiatorName: "iqn.2026-01.org.example:host",
   targetPortName: "iqn.2026-01.org.example:disk,t,0x1",
@@ -98,6 +98,8 @@ export interface Outcome {
 export interface Disk {
   readonly device: TestDevice
   readonly unit: DiskUnit
+  /** Every task there was, the newest last. */
+  readonly tasks: DiskTask[]
   run(cdb: Uint8Array, options?: CommandOptions): Promise<Outcome>
   /** The Data-In of a command that must end with GOOD. */
   good(cdb: Uint8Array, options?: CommandOptions): Promise<Uint8Array>
@@ -109,10 +111,16 @@ export function makeDisk(options: DiskUnitOptions & { blocks?: number; device?: 
   const blockBytes = options.logicalBlockBytes ?? 512
   const { blocks = 64, device = new TestDevice(blocks * blockBytes), ...rest } = options
   const unit = new DiskUnit(device, rest)
-  const run = (cdb: Uint8Array, commandOptions: CommandOptions = {}) => execute(unit, cdb, commandOptions)
+  const tasks: DiskTask[] = []
+  const run = (cdb: Uint8Array, commandOptions: CommandOptions = {}) => {
+    const task = new DiskTask(cdb, commandOptions)
+    tasks.push(task)
+    return execute(unit, task)
+  }
   return {
     device,
     unit,
+    tasks,
     run,
     async good(cdb, commandOptions) {
       const { sense, dataIn } = await run(cdb, commandOptions)
@@ -129,8 +137,7 @@ export function makeDisk(options: DiskUnitOptions & { blocks?: number; device?: 
   }
 }
 
-async function execute(unit: DiskUnit, cdb: Uint8Array, options: CommandOptions): Promise<Outcome> {
-  const task = new DiskTask(cdb, options)
+async function execute(unit: DiskUnit, task: DiskTask): Promise<Outcome> {
   let sense: SenseError | undefined
   let atOnce = true
   try {
