@@ -25,7 +25,9 @@ export class LoginError extends SanletError {
   }
 }
 
+/** A detail nobody knows is named by its class. */
 function codeOf(status: number): string {
-  const name = nameOf(LoginStatus, status)
+  const known = Object.values(LoginStatus).includes(status as LoginStatus) ? status : status & 0xff00
+  const name = nameOf(LoginStatus, known)
   return `ERR_LOGIN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 }

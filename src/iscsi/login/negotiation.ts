@@ -102,6 +102,8 @@ export class Negotiation {
   }
 
   #declaredByPeer(definition: KeyDefinition, state: KeyState, value: string, stage: LoginStage): undefined {
+    // LIO answers NotUnderstood to declarations it doesn't know: it won't keep to them, that's all.
+    if (state.declared && isReserved(value)) return
     const parsed = parseValue(definition, value)
     if (parsed === undefined) throw breach(`${definition.key}=${value} is not a legal value`)
     // RFC 7143 §6.2 forbids to declare a key twice; saying the same again, as libiscsi does, hurts nobody.

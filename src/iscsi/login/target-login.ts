@@ -33,6 +33,9 @@ class Refused extends LoginError {
   }
 }
 
+/** Longest reason for the log, in characters. */
+const REASON_LENGTH_MAX = 300
+
 const initiatorError = (reason: string) => new LoginError(LoginStatus.initiatorError, reason)
 const authenticationFailure = (reason: string) => new LoginError(LoginStatus.authenticationFailure, reason)
 
@@ -345,14 +348,16 @@ export class TargetLogin {
   }
 }
 
-/** Which status an error becomes, and the line for the log. */
+/** Which status an error becomes, and the line for the log: fit to print, whatever of the peer's is in it. */
 function statusOf(error: unknown): { status: number; reason: string } {
-  if (error instanceof LoginError) {
-    const said = loginStatusText(error.status)
-    return { status: error.status, reason: error.message === said ? said : `${said}: ${error.message}` }
-  }
-  if (error instanceof TextError) {
-    return { status: LoginStatus.initiatorError, reason: `initiator error: ${error.message}` }
-  }
-  return { status: LoginStatus.targetError, reason: `target error: ${String(error)}` }
+  const status =
+    error instanceof LoginError
+      ? error.status
+      : error instanceof TextError
+        ? LoginStatus.initiatorError
+        : LoginStatus.targetError
+  const said = loginStatusText(status)
+  const message = error instanceof Error ? error.message : String(error)
+  const reason = message === said ? said : `${said}: ${message}`
+  return { status, reason: reason.replace(/\p{C}/gu, "?").slice(0, REASON_LENGTH_MAX) }
 }
