@@ -1,3 +1,4 @@
+import { constants } from "node:os"
 import { getSystemErrorName } from "node:util"
 import { BlockError, type BlockErrorCause } from "./block-device.ts"
 
@@ -26,13 +27,13 @@ export class StoreOpenError extends BlockError {
   }
 }
 
+/** libuv's numbers, and by them Node's names, leave some of the system's out, such as EDQUOT. */
+const systemNames = new Map(Object.entries(constants.errno).map(([name, errno]) => [-errno, name]))
+
 /** "ENOSPC" for the negative number a failed system call gave; never throws. */
 export function errnoName(result: number): string {
-  try {
-    return getSystemErrorName(result)
-  } catch {
-    return `errno ${-result}`
-  }
+  const name = result < 0 && Number.isInteger(result) ? getSystemErrorName(result) : ""
+  return /^E[A-Z0-9]+$/.test(name) ? name : (systemNames.get(result) ?? `errno ${-result}`)
 }
 
 const reasons: Readonly<Record<string, BlockErrorCause>> = {

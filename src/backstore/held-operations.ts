@@ -29,7 +29,6 @@ export class HeldOperations {
     delay?: { clock: Clock; ms: number },
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      let timer: Timer | undefined
       const held: Held = {
         task,
         end: (error) => {
@@ -44,7 +43,7 @@ export class HeldOperations {
         },
       }
       this.#held.add(held)
-      timer = delay?.clock.after(delay.ms, `${this.#name} delay`, () => held.end())
+      const timer: Timer | undefined = delay?.clock.after(delay.ms, `${this.#name} delay`, () => held.end())
     })
   }
 

@@ -1,7 +1,8 @@
 import { constants } from "node:os"
+import type koffiModule from "koffi"
 import { NATIVE_CALLS_MAX } from "../base/limits.ts"
 
-type Koffi = typeof import("koffi").default
+type Koffi = typeof koffiModule
 type Native = (...args: unknown[]) => number
 type NativeAsync = { async(...args: unknown[]): void }
 

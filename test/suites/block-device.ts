@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
+import type { Completion } from "../../src/base/completion.ts"
 import { type BlockDevice, BlockError, type BlockErrorCause } from "../../src/backstore/block-device.ts"
 
 /** An implementation under test. */
@@ -25,7 +26,7 @@ const SIZE = 1024 * KiB
 export function blockDeviceSuite(subject: BlockDeviceSubject): void {
   const { keepsData = true, resizable = true, skip = false } = subject
   describe(`block device contract: ${subject.name}`, { skip }, () => {
-    const withDevice = (title: string, body: (device: BlockDevice) => Promise<void>, sizeBytes = SIZE) =>
+    function withDevice(title: string, body: (device: BlockDevice) => Promise<void>, sizeBytes = SIZE): void {
       test(title, async () => {
         const device = await subject.open(sizeBytes)
         try {
@@ -34,6 +35,7 @@ export function blockDeviceSuite(subject: BlockDeviceSubject): void {
           await device.close()
         }
       })
+    }
 
     withDevice("tells its size and reads as zeroes when new", async (device) => {
       assert.equal(device.sizeBytes, SIZE)
@@ -173,7 +175,8 @@ export function blockDeviceSuite(subject: BlockDeviceSubject): void {
     withDevice("carries many operations at the same time", async (device) => {
       if (!keepsData) return
       const oracle = new Uint8Array(SIZE)
-      const work: (Promise<void> | void)[] = []
+      const work: Promise<void>[] = []
+      const start = (done: Completion) => work.push(Promise.resolve(done))
       // Runs that share no byte but share pages and disk blocks: a neighbour's bytes must survive.
       const step = device.features.alignmentBytes > 1 ? 8 * KiB : 5_003
       for (let i = 0, offset = 0; offset + step <= SIZE; i++, offset += step) {
@@ -181,12 +184,12 @@ export function blockDeviceSuite(subject: BlockDeviceSubject): void {
         oracle.set(bytes, offset)
         if (i % 7 === 3) {
           oracle.fill(0, offset, offset + step)
-          work.push(device.writeZeroes(offset, step, i % 2 === 0))
+          start(device.writeZeroes(offset, step, i % 2 === 0))
         } else if (i % 7 === 5) {
           oracle.fill(0, offset, offset + step)
-          work.push(device.discard(offset, step))
-        } else work.push(device.write(offset, bytes, i % 11 === 0))
-        if (i % 13 === 0) work.push(device.flush())
+          start(device.discard(offset, step))
+        } else start(device.write(offset, bytes, i % 11 === 0))
+        if (i % 13 === 0) start(device.flush())
       }
       await Promise.all(work)
       const reads = Array.from({ length: 64 }, (_, i) => readBytes(device, i * 16 * KiB, 16 * KiB))

@@ -14,9 +14,10 @@ import { systemCalls } from "../../../src/backstore/system-calls.ts"
 import { blockDeviceSuite } from "../../suites/block-device.ts"
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "sanlet-backstore-"))
+const LOSETUP = "losetup"
 const loops: string[] = []
 after(() => {
-  for (const loop of loops) execFileSync("losetup", ["-d", loop])
+  for (const loop of loops) execFileSync(LOSETUP, ["-d", loop])
   fs.rmSync(directory, { recursive: true })
 })
 
@@ -61,7 +62,7 @@ for (const cache of ["write-back", "direct"] as const)
       const { image, device } = loop!
       fs.truncateSync(image, 0)
       fs.truncateSync(image, sizeBytes)
-      execFileSync("losetup", ["-c", device])
+      execFileSync(LOSETUP, ["-c", device])
       return BlockSpecialStore.open(device, { cache })
     },
     reopen: (device: BlockDevice) => BlockSpecialStore.open(device.name, { cache }),
@@ -72,7 +73,7 @@ function attachLoop(): { image: string; device: string } | undefined {
   fs.writeFileSync(image, "")
   fs.truncateSync(image, 1024 * 1024)
   try {
-    const device = execFileSync("losetup", ["--find", "--show", image], {
+    const device = execFileSync(LOSETUP, ["--find", "--show", image], {
       stdio: ["ignore", "pipe", "ignore"],
     })
       .toString()
