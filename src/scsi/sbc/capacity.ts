@@ -1,8 +1,8 @@
 import type { Completion } from "../../base/completion.ts"
+import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { u32At } from "./fields.ts"
-import { sendParameterData } from "./transfer.ts"
 
 /** READ CAPACITY (10) (SBC-3 §5.15): FFFFFFFFh sends the initiator to READ CAPACITY (16). */
 export function readCapacity10(task: Task, unit: DiskUnit): Completion {

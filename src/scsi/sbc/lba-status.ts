@@ -1,9 +1,9 @@
 import type { Extent } from "../../backstore/block-device.ts"
 import { LBA_STATUS_DESCRIPTORS_MAX } from "../../base/limits.ts"
+import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { u32At, u64At } from "./fields.ts"
-import { sendParameterData } from "./transfer.ts"
 
 const HEADER_BYTES = 8
 const DESCRIPTOR_BYTES = 16

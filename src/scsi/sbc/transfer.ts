@@ -1,5 +1,5 @@
 import type { DataBuffer } from "../../base/buffers.ts"
-import { type Completion, isPromise } from "../../base/completion.ts"
+import type { Completion } from "../../base/completion.ts"
 import { SCRATCH_BYTES, TRANSFER_STEP_BYTES } from "../../base/limits.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
@@ -62,20 +62,4 @@ export async function eachPieceRead(
     throwIfAborted(task)
     look(at, stored)
   }
-}
-
-/** Sends parameter data, cut to what the CDB's ALLOCATION LENGTH allows (SPC-4 §4.2.5.6). */
-export function sendParameterData(task: Task, data: Uint8Array, allocationBytes: number): Completion {
-  const bytes = Math.min(data.length, allocationBytes)
-  task.dataInBytes = bytes
-  const sent = Math.min(bytes, task.dataInBytesMax)
-  if (sent === 0) return
-  const buffer = task.allocateDataIn(sent)
-  if (isPromise(buffer)) return buffer.then((later) => sendCopy(task, data, later, sent))
-  sendCopy(task, data, buffer, sent)
-}
-
-function sendCopy(task: Task, data: Uint8Array, buffer: DataBuffer, bytes: number): void {
-  buffer.bytes.set(bytes === data.length ? data : data.subarray(0, bytes))
-  task.sendDataIn(0, buffer, bytes, true)
 }

@@ -159,10 +159,17 @@ describe("COMPARE AND WRITE among others, on a device that takes its time", () =
     await settle()
     const swap = disk.run(compareAndWriteCdb(0, 1), { dataOut: new Uint8Array(1024).fill(9, 512) })
     await settle()
-    disk.tasks.at(-1)!.state = "aborted"
+    let aborted = false
+    void disk.unit.abortTasks([disk.tasks.at(-1)!]).then(() => {
+      aborted = true
+    })
+    await settle()
+    assert.equal(aborted, false, "it still waits for its range")
     await finishAll(disk)
     await Promise.all([first, swap])
-    assert.deepEqual(disk.device.calls, ["write 0+512"])
+    assert.equal(aborted, true)
+    assert.equal(disk.tasks.at(-1)!.buffersOut, 0)
+    assert.deepEqual(disk.device.calls, ["write 0+512", "cancel"])
   })
 })
 

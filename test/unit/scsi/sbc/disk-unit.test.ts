@@ -9,7 +9,8 @@ import { Nexus } from "../../../../src/scsi/sam/nexus.ts"
 import { DiskUnit } from "../../../../src/scsi/sbc/disk-unit.ts"
 import { completeIdentity } from "../../../../src/scsi/sbc/identity.ts"
 import { Asc, SenseError, SenseKey } from "../../../../src/scsi/spec/sense.ts"
-import { blockCdb, compareAndWriteCdb, DiskTask, type Disk, makeDisk, nexus, pattern } from "./disk.ts"
+import { blockCdb, compareAndWriteCdb, type Disk, makeDisk, nexus, pattern } from "./disk.ts"
+import { TestTask } from "../../../suites/scsi-task.ts"
 import { TestDevice } from "./test-device.ts"
 
 const { illegalRequest, mediumError, notReady, dataProtect } = SenseKey
@@ -248,7 +249,7 @@ describe("mode parameters", () => {
   it("switch the cache off, with a flush, and on again; a reset brings the default back", async () => {
     const disk = makeDisk()
     const page = cachingOf(disk)
-    const task = new DiskTask(new Uint8Array(6), {})
+    const task = new TestTask(nexus, new Uint8Array(6))
     await page.select!(disk.unit, new Uint8Array(page.bytes), task)
     assert.equal(page.current(disk.unit)[0], 0)
     assert.equal(page.defaults(disk.unit)[0], 0x04)
@@ -318,7 +319,7 @@ describe("VPD pages", () => {
     const page = unit.vpdPages.find((candidate) => candidate.code === code)
     assert.ok(page)
     // With room for the header, so that offsets read as in the standard.
-    return Buffer.concat([new Uint8Array(4), page.build(unit, new DiskTask(new Uint8Array(6), {}))])
+    return Buffer.concat([new Uint8Array(4), page.build(unit, new TestTask(nexus, new Uint8Array(6)))])
   }
 
   it("B0h: block limits", () => {
@@ -358,7 +359,6 @@ describe("a disk whose device changes its size", () => {
   it("follows it and tells every nexus, until it lets go", async () => {
     const disk = makeDisk()
     const other = new Nexus(nexus.identity)
-    disk.unit.attachNexus(nexus)
     disk.unit.attachNexus(other)
     await disk.device.resize(128 * 512 + 100)
     assert.equal(disk.unit.blocks, 128)
@@ -368,6 +368,7 @@ describe("a disk whose device changes its size", () => {
     }
     await disk.good(blockCdb(0x28, 127, 1))
     await disk.device.resize(100)
+    assert.equal(disk.unit.takeUnitAttention(nexus), Asc.capacityDataHasChanged)
     await disk.fails(blockCdb(0x25, 0, 0), notReady, Asc.mediumNotPresent)
     disk.unit.release()
     await disk.device.resize(512)
@@ -418,7 +419,7 @@ describe("the making of a disk", () => {
 
   it("cancels at the device what an aborted task waits for", () => {
     const { unit, device } = makeDisk()
-    unit.cancelMedia(new DiskTask(new Uint8Array(6), {}))
+    unit.cancelMedia(new TestTask(nexus, new Uint8Array(6)))
     assert.deepEqual(device.calls, ["cancel"])
   })
 })

@@ -156,7 +156,7 @@ describe("large comparisons", () => {
     const data = pattern(5000 * 512)
     disk.device.bytes.set(data, 512)
     const cdb = blockCdb(0x8f, 1, 5000, BYTCHK.data)
-    assert.equal((await disk.run(cdb, { dataOut: data })).task.stepBytes, 1024 * 1024)
+    await disk.good(cdb, { dataOut: data })
     data[2_400_001]! ^= 1
     const sense = await disk.fails(cdb, miscompare, Asc.miscompareDuringVerify, { dataOut: data })
     assert.equal(sense.detail.information, 2_400_001)
