@@ -48,7 +48,7 @@ test("a secret can't be printed", () => {
   const secret = new ChapSecret("very secret indeed")
   const shown = [
     String(secret),
-    `${secret}`,
+    "".concat(secret as unknown as string),
     JSON.stringify({ secret }),
     inspect({ secret }),
     inspect(secret, { showHidden: true }),

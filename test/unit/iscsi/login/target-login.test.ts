@@ -1,21 +1,16 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { LOGIN_ROUNDS_MAX } from "../../../../src/base/limits.ts"
 import { LoginError, type LoginPolicy, targetKeyPreferences } from "../../../../src/iscsi/login/index.ts"
 import { LoginStatus } from "../../../../src/iscsi/spec/login-status.ts"
-import { splitText } from "../../../../src/wire/text.ts"
 import {
-  alice,
   asResponse,
   expectRefused,
   expectStep,
   initiatorName,
-  ours,
   policy,
   said,
   TargetUnderTest,
   targetName,
-  text,
 } from "./helpers.ts"
 
 const names = `InitiatorName=${initiatorName} TargetName=${targetName} SessionType=Normal`
@@ -241,91 +236,6 @@ test("the TSIH of a new session appears in the final response only", async () =>
   assert.equal(asResponse(last.response).tsih, 7)
 })
 
-const chapPolicy: Partial<Parameters<typeof policy>[0]> = {
-  auth: { users: [alice], outgoing: ours, algorithms: [5] },
-}
-
-/** The two CHAP keys that prove alice, to what the target has asked in `asked`. */
-function proof(asked: string): string {
-  const [, identifier, challenge] = /CHAP_I=(\d+) CHAP_C=0x([0-9a-f]+)/.exec(asked)!
-  const response = alice.secret.response(5, Number(identifier), Buffer.from(challenge!, "hex"))
-  return `CHAP_N=alice CHAP_R=0x${Buffer.from(response).toString("hex")}`
-}
-
-test("CHAP as libiscsi does it: T bit from the start, names again in the operational stage", async () => {
-  const target = new TargetUnderTest(policy(chapPolicy))
-  const first = await target.send(toOperational, `${names} AuthMethod=CHAP,None`)
-  assert.equal(expectStep(first, "respond", toSecurity), "TargetPortalGroupTag=1 AuthMethod=CHAP")
-  const asked = expectStep(await target.send(toSecurity, "CHAP_A=5"), "respond", toSecurity)
-  assert.match(asked, /^CHAP_A=5 CHAP_I=\d+ CHAP_C=0x[0-9a-f]{32}$/)
-  assert.equal(expectStep(await target.send(toOperational, proof(asked)), "respond", toOperational), "")
-  const last = await target.send(toFullFeature, `${names} HeaderDigest=None`)
-  assert.ok(last.kind === "accepted")
-  assert.equal(last.login.user, "alice")
-})
-
-test("CHAP without detours: method and algorithms in one request, straight to full feature phase", async () => {
-  const target = new TargetUnderTest(policy(chapPolicy))
-  const asked = expectStep(await target.send(toSecurity, `${names} AuthMethod=CHAP CHAP_A=8,5`), "respond")
-  assert.match(asked, /^TargetPortalGroupTag=1 AuthMethod=CHAP CHAP_A=5 /)
-  const step = await target.send(
-    { t: true, csg: 0, nsg: 3 },
-    `${proof(asked)} CHAP_I=3 CHAP_C=0b${"A".repeat(24)}`,
-  )
-  assert.match(expectStep(step, "accepted"), /^CHAP_N=target CHAP_R=0b[\w+/]+==$/)
-})
-
-test("nobody gets around authentication", async () => {
-  const send = async (
-    ...requests: readonly (readonly [Parameters<TargetUnderTest["send"]>[0], string])[]
-  ) => {
-    const target = new TargetUnderTest(policy(chapPolicy))
-    let step = await target.send(...requests[0]!)
-    for (const request of requests.slice(1)) step = await target.send(...request)
-    return step
-  }
-  const failed = LoginStatus.authenticationFailure
-  expectRefused(await send([toFullFeature, names]), failed, /left out authentication/)
-  expectRefused(await send([toSecurity, `${names} AuthMethod=None`]), failed, /CHAP is required/)
-  expectRefused(await send([toSecurity, `${names} AuthMethod=KRB5,SRP`]), failed)
-  expectRefused(await send([toOperational, names], [toOperational, ""]), failed, /does not authenticate/)
-  const chosen = [toSecurity, `${names} AuthMethod=CHAP`] as const
-  expectRefused(await send(chosen, [toSecurity, "CHAP_A=6"]), failed, /algorithms/)
-  expectRefused(
-    await send(chosen, [toSecurity, "CHAP_A=5"], [toOperational, "CHAP_N=alice CHAP_R=0x00"]),
-    failed,
-  )
-  expectRefused(
-    await send(chosen, [toSecurity, "AuthMethod=CHAP"]),
-    LoginStatus.initiatorError,
-    /second time/,
-  )
-  expectRefused(await send([toSecurity, `${names} CHAP_A=5`]), LoginStatus.initiatorError, /not agreed on/)
-  expectStep(await send(chosen, [toOperational, ""]), "respond", toSecurity)
-  expectStep(await send(chosen, [{ t: true, csg: 0, nsg: 3 }, ""]), "respond", toSecurity)
-  expectRefused(await send(chosen, [{ csg: 1 }, ""]), LoginStatus.initiatorError)
-})
-
-test("an initiator that wants to go on without offering a method is asked for one", async () => {
-  const target = new TargetUnderTest(policy(chapPolicy))
-  const asked = await target.send(toOperational, names)
-  assert.equal(expectStep(asked, "respond", toSecurity), "TargetPortalGroupTag=1 AuthMethod=CHAP")
-  const challenge = expectStep(await target.send(toSecurity, "AuthMethod=CHAP CHAP_A=5"), "respond")
-  assert.match(challenge, /^CHAP_A=5 CHAP_I/)
-  expectStep(await target.send(toOperational, proof(challenge)), "respond", toOperational)
-})
-
-test("who doesn't need to authenticate may, with None", async () => {
-  const target = new TargetUnderTest()
-  const step = await target.send(toOperational, `${names} AuthMethod=CHAP,None`)
-  assert.equal(expectStep(step, "respond", toOperational), "TargetPortalGroupTag=1 AuthMethod=None")
-  expectRefused(
-    await new TargetUnderTest().send(toSecurity, `${names} AuthMethod=CHAP`),
-    LoginStatus.authenticationFailure,
-    /None is required/,
-  )
-})
-
 test("keys in the wrong stage are refused", async () => {
   const send = (flags: Parameters<TargetUnderTest["send"]>[0], pairs: string) =>
     new TargetUnderTest().send(flags, pairs)
@@ -357,70 +267,6 @@ test("a name may be said again, but not changed", async () => {
     LoginStatus.initiatorError,
     /TargetName is declared twice/,
   )
-})
-
-test("text over several requests, cut at every place", async () => {
-  const whole = text(`${names} MaxBurstLength=65536 Foo=1`)
-  for (const size of [1000, 64, 33, 17, 7]) {
-    const target = new TargetUnderTest()
-    const pieces = splitText(whole, size)
-    for (const piece of pieces.slice(0, -1)) {
-      const step = await target.send({ c: true, csg: 1 }, piece)
-      assert.equal(expectStep(step, "respond", { csg: 1 }), "", "an empty answer fetches the rest")
-    }
-    const step = await target.send(toFullFeature, pieces.at(-1)!)
-    assert.equal(
-      expectStep(step, "accepted"),
-      `TargetPortalGroupTag=1 MaxBurstLength=65536 Foo=NotUnderstood ${ourLength}`,
-    )
-  }
-})
-
-test("a long answer is cut to what the initiator takes", async () => {
-  const unknown = Array.from({ length: 100 }, (_, i) => `X-org.example.key${i}=1`).join(" ")
-  const target = new TargetUnderTest()
-  let step = await target.send({ csg: 1 }, `${names} MaxRecvDataSegmentLength=512 ${unknown}`)
-  let gathered = ""
-  for (let rounds = 1; asResponse(step.response).continue; rounds++) {
-    assert.ok(rounds < 20)
-    assert.equal(asResponse(step.response).transit, false)
-    assert.ok(step.response.data.length <= 512)
-    gathered += new TextDecoder().decode(step.response.data)
-    step = await target.send(toFullFeature, "")
-  }
-  assert.ok(step.kind === "accepted")
-  gathered += new TextDecoder().decode(step.response.data)
-  const pairs = gathered.split("\0").filter((pair) => pair !== "")
-  assert.equal(pairs.filter((pair) => pair.endsWith("=NotUnderstood")).length, 100)
-  assert.ok(pairs.includes("TargetPortalGroupTag=1") && pairs.includes(ourLength))
-})
-
-test("an initiator must not talk while we are", async () => {
-  const unknown = Array.from({ length: 100 }, (_, i) => `X-org.example.key${i}=1`).join(" ")
-  const target = new TargetUnderTest()
-  await target.send({ csg: 1 }, `${names} MaxRecvDataSegmentLength=512 ${unknown}`)
-  expectRefused(
-    await target.send({ csg: 1 }, "MaxBurstLength=512"),
-    LoginStatus.initiatorError,
-    /our own is not sent/,
-  )
-})
-
-test("a login is bounded in requests and in text", async () => {
-  const idle = new TargetUnderTest()
-  let step = await idle.send({ csg: 1 }, names)
-  for (let i = 1; i < LOGIN_ROUNDS_MAX; i++) {
-    expectStep(step, "respond")
-    step = await idle.send({ csg: 1 }, "")
-  }
-  expectStep(step, "respond")
-  expectRefused(await idle.send({ csg: 1 }, ""), LoginStatus.initiatorError, /too many requests/)
-  const talker = new TargetUnderTest()
-  let last = await talker.send({ c: true, csg: 1 }, new Uint8Array(8192).fill(0x41))
-  for (let i = 0; i < 8 && last.kind === "respond"; i++) {
-    last = await talker.send({ c: true, csg: 1 }, new Uint8Array(8192).fill(0x41))
-  }
-  expectRefused(last, LoginStatus.initiatorError, /longer than allowed/)
 })
 
 test("the target withholds the T bit until its demands are answered", async () => {
@@ -489,15 +335,6 @@ test("a login can be ended from outside, at any moment", async () => {
     LoginStatus.invalidDuringLogin,
   )
   await assert.rejects(fresh.send(toFullFeature, names), { code: "ERR_LOGIN_ENDED" })
-})
-
-test("no secret and no name of a wrong login is in what the peer sees", async () => {
-  const target = new TargetUnderTest(policy(chapPolicy))
-  const asked = expectStep(await target.send(toSecurity, `${names} AuthMethod=CHAP CHAP_A=5`), "respond")
-  assert.match(asked, /CHAP_C/)
-  const step = await target.send(toOperational, "CHAP_N=mallory CHAP_R=0x00112233445566778899aabbccddeeff")
-  expectRefused(step, LoginStatus.authenticationFailure, /mallory/)
-  assert.equal(step.response.data.length, 0)
 })
 
 test("a reason can be printed, whatever the initiator has sent", async () => {
