@@ -1,5 +1,6 @@
 import { isIPv6 } from "node:net"
 import { SanletError } from "../base/errors.ts"
+import { SEND_TARGETS_BYTES_MAX } from "../base/limits.ts"
 import { decodeText, encodeText, parseIscsiName, parseNumber, type TextPair } from "../wire/text.ts"
 
 /** A SendTargets response that isn't one. Code: ERR_SEND_TARGETS. */
@@ -55,7 +56,7 @@ export function encodeSendTargets(targets: readonly DiscoveredTarget[]): Uint8Ar
 export function parseSendTargets(text: Uint8Array): DiscoveredTarget[] {
   const targets = new Map<string, TargetPortal[]>()
   let addresses: TargetPortal[] | undefined
-  for (const pair of decodeText(text)) {
+  for (const pair of pairsOf(text)) {
     if (pair.key === "TargetName") addresses = recordOf(targets, pair)
     else if (pair.key === "TargetAddress") addresses?.push(parseTargetAddress(pair.value))
     else if (pair.key === "SendTargets") {
@@ -63,6 +64,19 @@ export function parseSendTargets(text: Uint8Array): DiscoveredTarget[] {
     }
   }
   return [...targets].map(([name, portals]) => ({ name, addresses: portals }))
+}
+
+/** As decodeText, but without its bound on the number of pairs: a portal may have thousands of targets. */
+function* pairsOf(text: Uint8Array): Generator<TextPair> {
+  if (text.length > SEND_TARGETS_BYTES_MAX) {
+    throw new SendTargetsError(`a SendTargets response of ${text.length} bytes`)
+  }
+  for (let start = 0; start < text.length; ) {
+    const nul = text.indexOf(0, start)
+    const end = nul < 0 ? text.length : nul
+    yield* decodeText(text.subarray(start, end))
+    start = end + 1
+  }
 }
 
 /** A target may be told of in several records; they count as one. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import fc from "fast-check"
+import { SEND_TARGETS_BYTES_MAX } from "../../../src/base/limits.ts"
 import {
   encodeSendTargets,
   encodeSendTargetsRequest,
@@ -74,6 +75,15 @@ describe("SendTargets", () => {
       assert.throws(() => parseSendTargets(bytes(wrong)), SendTargetsError, wrong)
     }
     assert.throws(() => parseSendTargets(bytes("no equals sign\0")), TextError)
+  })
+
+  it("takes thousands of targets, but not without end", () => {
+    const many = Array.from({ length: 5000 }, (_, i) => ({
+      name: `iqn.2026-01.org.example:${i}`,
+      addresses: [{ address: "10.0.0.1:3260", portalGroupTag: 1 }],
+    }))
+    assert.equal(parseSendTargets(encodeSendTargets(many)).length, 5000)
+    assert.throws(() => parseSendTargets(new Uint8Array(SEND_TARGETS_BYTES_MAX + 1)), SendTargetsError)
   })
 
   it("survives any bytes with typed errors only", () => {

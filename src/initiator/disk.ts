@@ -1,0 +1,533 @@
+import { TRANSFER_BYTES_MAX } from "../base/limits.ts"
+import { Asc, type Sense, SenseKey } from "../scsi/spec/sense.ts"
+import * as cdb from "./cdb.ts"
+import type { BlockRange } from "./cdb.ts"
+import { ChangeSet } from "./change-set.ts"
+import type { ScsiRequest, ScsiResult } from "./command.ts"
+import { DiskError, ShortTransferError, UnitChangedError } from "./errors.ts"
+import { Operation, type OperationHost, retryingRun } from "./operation.ts"
+import { type DiskLocation, type OpenOptions, openSession } from "./open.ts"
+import type { Session } from "./session.ts"
+import type { SessionEvent } from "./session-event.ts"
+import {
+  type Capacity,
+  checkInquiry,
+  inquire,
+  type InquiryData,
+  isSense,
+  readCapacity,
+  readIdentity,
+  readLimits,
+  readModes,
+  type Run,
+  type UnitIdentity,
+  type UnitLimits,
+  type UnitModes,
+  vpdPage,
+} from "./unit-info.ts"
+
+/** What every operation takes. */
+export interface OperationOptions {
+  /** Aborts it; the promise rejects with the signal's reason once the buffers are free again. */
+  readonly signal?: AbortSignal
+  /** From submission to the answer, for each command of the operation. Default: the disk's. */
+  readonly timeoutMs?: number
+}
+
+export interface WriteOptions extends OperationOptions {
+  /** Acknowledged only when on stable storage. */
+  readonly fua?: boolean
+}
+
+export interface ExecuteOptions extends OperationOptions {
+  readonly dataOut?: Uint8Array
+  readonly dataIn?: Uint8Array
+  /** It may be carried out twice without harm: then it is sent again after a lost connection. */
+  readonly replay?: boolean
+  /** Task attribute (SAM-5 §8.6): 1 simple, 2 ordered, 3 head of queue. */
+  readonly attribute?: number
+}
+
+export interface DiskOptions {
+  /** For each command that names no other. Default: none. */
+  readonly timeoutMs?: number
+  /** Longest transfer of one command, in bytes; the logical unit's own limit holds besides. */
+  readonly transferBytesMax?: number
+  /** The unit serial number it must have. */
+  readonly unitSerialNumber?: string
+  readonly onEvent?: (event: SessionEvent) => void
+}
+
+/** Whether blocks hold data (GET LBA STATUS, SBC-3 §5.6). */
+export interface BlockStatus extends BlockRange {
+  readonly provisioning: "mapped" | "deallocated" | "anchored" | "unknown"
+}
+
+const PROVISIONING = ["mapped", "deallocated", "anchored"] as const
+
+/**
+ * A logical unit as a disk: whole blocks are read and written by address, in any number at once. Operations longer than
+ * one command may be are cut up; when one of them fails, others of the same operation may have been carried out.
+ *
+ *     const disk = await Disk.open("iscsi://127.0.0.1/iqn.2026-01.org.example:disk0/0")
+ *     await disk.readBlocks(0, new Uint8Array(disk.blockBytes))
+ *     await disk.close()
+ *
+ * After a lost connection the session comes back by itself. Reads are then sent again, and so are writes that no
+ * other change under way has met; everything else fails with OutcomeUnknownError.
+ *
+ * Rejections: ScsiError (a status other than GOOD), DiskError (asked for what can't be), ShortTransferError,
+ * UnitChangedError, those of Session.execute, and the signal's reason.
+ */
+export class Disk {
+  readonly session: Session
+  readonly lun: number
+  inquiry!: InquiryData
+  identity!: UnitIdentity
+  limits!: UnitLimits
+  modes!: UnitModes
+  #capacity!: Capacity
+  readonly #options: DiskOptions
+  readonly #ownsSession: boolean
+  readonly #host: OperationHost
+  readonly #run: Run
+  #unwatch: (() => void) | undefined
+  #broken: Error | undefined
+
+  private constructor(session: Session, lun: number, options: DiskOptions, ownsSession: boolean) {
+    this.session = session
+    this.lun = lun
+    this.#options = options
+    this.#ownsSession = ownsSession
+    this.#host = { session, changes: new ChangeSet(), attention: (sense) => this.#attention(sense) }
+    this.#run = (request) => this.#operate("setup", request)
+  }
+
+  /** Logs in and looks at the logical unit. Rejects as Session.open does, and with DiskError, ScsiError. */
+  static async open(where: string | DiskLocation, options: OpenOptions = {}): Promise<Disk> {
+    const { session, lun, unitSerialNumber } = await openSession(where, options)
+    const asked = options.unitSerialNumber ?? unitSerialNumber
+    const diskOptions = { ...options, ...(asked !== undefined && { unitSerialNumber: asked }) }
+    const disk = new Disk(session, lun, diskOptions, true)
+    try {
+      await disk.#setUp(options.signal)
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+    return disk
+  }
+
+  /** A disk of a session that stays its owner's to close. */
+  static async on(
+    session: Session,
+    lun: number,
+    options: DiskOptions & { signal?: AbortSignal } = {},
+  ): Promise<Disk> {
+    const disk = new Disk(session, lun, options, false)
+    await disk.#setUp(options.signal)
+    return disk
+  }
+
+  get sizeBytes(): number {
+    return this.#capacity.countBlocks * this.#capacity.blockBytes
+  }
+
+  get countBlocks(): number {
+    return this.#capacity.countBlocks
+  }
+
+  get blockBytes(): number {
+    return this.#capacity.blockBytes
+  }
+
+  get physicalBlockBytes(): number {
+    return this.#capacity.physicalBlockBytes
+  }
+
+  /** Blocks can be unmapped. */
+  get thin(): boolean {
+    return this.#capacity.thin
+  }
+
+  // -------------------------------------------------------------------------------------- reading, writing
+
+  /** Reads into.length bytes, whole blocks, from block `lba` on. */
+  readBlocks(lba: number, into: Uint8Array, options: OperationOptions = {}): Promise<void> {
+    return this.#transfer("READ", lba, into, options, (from, count, part) => ({
+      ...this.#request(cdb.read(from, count), options),
+      dataIn: part,
+      replay: true,
+    }))
+  }
+
+  /** Writes from.length bytes, whole blocks, to block `lba` and on. `from` is lent until the promise settles. */
+  async writeBlocks(lba: number, from: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    const fua = options.fua === true && this.modes.dpoFua
+    await this.#transfer("WRITE", lba, from, options, (at, count, part) => ({
+      ...this.#request(cdb.write(at, count, fua), options),
+      dataOut: part,
+      replay: true,
+    }))
+    if (options.fua && !fua) await this.flush(options)
+  }
+
+  /** The same by bytes: offset and length must be multiples of blockBytes. */
+  read(offsetBytes: number, into: Uint8Array, options?: OperationOptions): Promise<void> {
+    return this.readBlocks(this.#block(offsetBytes), into, options)
+  }
+
+  write(offsetBytes: number, from: Uint8Array, options?: WriteOptions): Promise<void> {
+    return this.writeBlocks(this.#block(offsetBytes), from, options)
+  }
+
+  /** Everything acknowledged before is on stable storage then. */
+  async flush(options: OperationOptions = {}): Promise<void> {
+    await this.#operate("SYNCHRONIZE CACHE", {
+      ...this.#request(cdb.synchronizeCache(), options),
+      replay: true,
+    })
+  }
+
+  /** Whether the blocks hold just these bytes. */
+  async verifyBlocks(lba: number, expected: Uint8Array, options: OperationOptions = {}): Promise<boolean> {
+    try {
+      await this.#transfer("VERIFY", lba, expected, options, (from, count, part) => ({
+        ...this.#request(cdb.verify(from, count, true), options),
+        dataOut: part,
+        replay: true,
+      }))
+      return true
+    } catch (error) {
+      if (isSense(error, SenseKey.miscompare)) return false
+      throw error
+    }
+  }
+
+  /** Whether the blocks can be read, without reading them over the network; rejects with ScsiError when not. */
+  async checkBlocks(lba: number, countBlocks: number, options: OperationOptions = {}): Promise<void> {
+    this.#checkRange(lba, countBlocks)
+    for (const part of parts(lba, countBlocks, 0xffff)) {
+      const request = this.#request(cdb.verify(part.lba, part.countBlocks, false), options)
+      await this.#operate("VERIFY", { ...request, replay: true })
+    }
+  }
+
+  /**
+   * Writes `replacement` if the blocks hold `expected`, in one step nobody comes between; resolves with whether it did.
+   * Never sent twice: OutcomeUnknownError when the connection is lost before the answer.
+   */
+  async compareAndWrite(
+    lba: number,
+    expected: Uint8Array,
+    replacement: Uint8Array,
+    options: WriteOptions = {},
+  ): Promise<boolean> {
+    const count = this.#countOf(expected.length)
+    this.#checkRange(lba, count)
+    if (expected.length !== replacement.length) {
+      throw new DiskError("ERR_ARGUMENT", "compareAndWrite: expected and replacement differ in length")
+    }
+    const max = this.limits.compareAndWriteBlocks
+    if (max === 0) throw new DiskError("ERR_NOT_SUPPORTED", "the logical unit has no COMPARE AND WRITE")
+    if (count > max)
+      throw new DiskError("ERR_RANGE", `compareAndWrite: ${count} blocks; ${max} are allowed at once`)
+    const dataOut = new Uint8Array(expected.length * 2)
+    dataOut.set(expected)
+    dataOut.set(replacement, expected.length)
+    const request = { ...this.#request(cdb.compareAndWrite(lba, count, options.fua), options), dataOut }
+    try {
+      await this.#operate("COMPARE AND WRITE", request, lba, lba + count)
+      return true
+    } catch (error) {
+      if (isSense(error, SenseKey.miscompare)) return false
+      throw error
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------- provisioning
+
+  /** Gives blocks back (UNMAP). What they read as then is the logical unit's matter: limits.unmappedReadZeroes. */
+  async unmap(ranges: readonly BlockRange[], options: OperationOptions = {}): Promise<void> {
+    if (!this.limits.unmap) throw new DiskError("ERR_NOT_SUPPORTED", "the logical unit has no UNMAP")
+    for (const { lba, countBlocks } of ranges) this.#checkRange(lba, countBlocks)
+    const blocksMax = this.limits.unmapBlocks || 0xffffffff
+    const descriptorsMax = this.limits.unmapDescriptors || 256
+    const pieces = ranges.flatMap(({ lba, countBlocks }) => [...parts(lba, countBlocks, blocksMax)])
+    for (let at = 0; at < pieces.length; ) {
+      const list: BlockRange[] = []
+      let blocks = 0
+      // The limit is on the sum of all descriptors (SBC-3 §6.6.4).
+      while (at < pieces.length && list.length < Math.min(descriptorsMax, 4000)) {
+        const piece = pieces[at]!
+        if (list.length > 0 && blocks + piece.countBlocks > blocksMax) break
+        list.push(piece)
+        blocks += piece.countBlocks
+        at++
+      }
+      await this.#unmapList(list, options)
+    }
+  }
+
+  async #unmapList(list: readonly BlockRange[], options: OperationOptions): Promise<void> {
+    const dataOut = cdb.unmapParameters(list)
+    const from = Math.min(...list.map(({ lba }) => lba))
+    const to = Math.max(...list.map(({ lba, countBlocks }) => lba + countBlocks))
+    const request = { ...this.#request(cdb.unmap(dataOut.length), options), dataOut, replay: true }
+    await this.#operate("UNMAP", request, from, to)
+  }
+
+  /** Writes one block's content to many (WRITE SAME). */
+  async writeSame(
+    lba: number,
+    countBlocks: number,
+    block: Uint8Array,
+    options: OperationOptions & { readonly unmap?: boolean } = {},
+  ): Promise<void> {
+    this.#checkRange(lba, countBlocks)
+    if (block.length !== this.blockBytes) {
+      throw new DiskError(
+        "ERR_ALIGNMENT",
+        `writeSame takes one block of ${this.blockBytes} bytes, not ${block.length}`,
+      )
+    }
+    const max = Math.min(this.limits.writeSameBlocks || WRITE_SAME_BLOCKS, 0xffffffff)
+    for (const part of parts(lba, countBlocks, max)) {
+      const command = cdb.writeSame(part.lba, part.countBlocks, options.unmap === true)
+      const request = { ...this.#request(command, options), dataOut: block, replay: true }
+      await this.#operate("WRITE SAME", request, part.lba, part.lba + part.countBlocks)
+    }
+  }
+
+  /**
+   * Makes blocks read as zeroes; `unmap`: giving them back where the logical unit can do that and still keep the
+   * promise. Without WRITE SAME zeroes are written.
+   */
+  async writeZeroes(
+    lba: number,
+    countBlocks: number,
+    options: OperationOptions & { readonly unmap?: boolean } = {},
+  ): Promise<void> {
+    const { writeSameUnmaps, unmappedReadZeroes } = this.limits
+    const unmap = options.unmap === true && writeSameUnmaps && unmappedReadZeroes
+    try {
+      await this.writeSame(lba, countBlocks, new Uint8Array(this.blockBytes), { ...options, unmap })
+    } catch (error) {
+      if (!isSense(error, SenseKey.illegalRequest, Asc.invalidCommandOperationCode)) throw error
+      const zeroes = new Uint8Array(Math.min(countBlocks, this.#transferBlocks) * this.blockBytes)
+      for (const part of parts(lba, countBlocks, this.#transferBlocks)) {
+        await this.writeBlocks(part.lba, zeroes.subarray(0, part.countBlocks * this.blockBytes), options)
+      }
+    }
+  }
+
+  /** Which blocks from `lba` on hold data, for as far as one answer goes; at least one entry. */
+  async getLbaStatus(lba: number, options: OperationOptions = {}): Promise<BlockStatus[]> {
+    this.#checkRange(lba, 1)
+    const dataIn = new Uint8Array(LBA_STATUS_BYTES)
+    const request = { ...this.#request(cdb.getLbaStatus(lba, dataIn.length), options), dataIn, replay: true }
+    const { dataInBytes } = await this.#operate("GET LBA STATUS", request)
+    const view = new DataView(dataIn.buffer)
+    const end = Math.min(dataInBytes, 4 + view.getUint32(0))
+    const statuses: BlockStatus[] = []
+    for (let at = 8; at + 16 <= end; at += 16) {
+      statuses.push({
+        lba: view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4),
+        countBlocks: view.getUint32(at + 8),
+        provisioning: PROVISIONING[view.getUint8(at + 12) & 0x0f] ?? "unknown",
+      })
+    }
+    if (statuses.length === 0) throw new ShortTransferError("GET LBA STATUS", dataInBytes, 24)
+    return statuses
+  }
+
+  // ------------------------------------------------------------------------------------------ the rest
+
+  /** Any command; resolves with any status. It isn't repeated by itself, and not replayed unless told so. */
+  execute(command: Uint8Array, options: ExecuteOptions = {}): Promise<ScsiResult> {
+    if (this.#broken) return Promise.reject(this.#broken)
+    const { dataOut, dataIn, replay, attribute } = options
+    const request: ScsiRequest = {
+      ...this.#request(command, options),
+      ...(dataOut && { dataOut }),
+      ...(dataIn && { dataIn }),
+      ...(replay !== undefined && { replay }),
+      ...(attribute !== undefined && { attribute }),
+    }
+    if (dataIn && !dataOut) return this.session.execute(request)
+    // What it changes is unknown: while it is under way, no write is safe to be replayed.
+    const change = { from: 0, to: Number.POSITIVE_INFINITY, changeIndex: -1, overlapped() {} }
+    this.#host.changes.add(change)
+    return this.session.execute(request).finally(() => this.#host.changes.delete(change))
+  }
+
+  /** A VPD page with its header; undefined: the logical unit doesn't have it. */
+  vpdPage(page: number): Promise<Uint8Array | undefined> {
+    return vpdPage(this.#run, this.lun, page)
+  }
+
+  /** Reads capacity, limits and modes anew. */
+  async refresh(): Promise<void> {
+    await this.#readCapacity(this.#run)
+    this.limits = await readLimits(this.#run, this.lun)
+    this.modes = await readModes(this.#run, this.lun)
+  }
+
+  /** LOGICAL UNIT RESET: ends everybody's commands to it. */
+  reset(signal?: AbortSignal): Promise<void> {
+    return this.session.resetLogicalUnit(this.lun, signal)
+  }
+
+  /** Waits for what is under way; logs out if Disk.open logged in. */
+  async close(signal?: AbortSignal): Promise<void> {
+    this.#unwatch?.()
+    if (this.#ownsSession) await this.session.close(signal)
+  }
+
+  async #setUp(signal: AbortSignal | undefined): Promise<void> {
+    const run: Run = (request) => this.#operate("setup", signal ? { ...request, signal } : request)
+    this.inquiry = await inquire(run, this.lun)
+    checkInquiry(this.lun, this.inquiry)
+    await run({ lun: this.lun, cdb: cdb.testUnitReady(), replay: true })
+    this.#capacity = await readCapacity(run, this.lun)
+    this.identity = await readIdentity(run, this.lun)
+    this.#checkSerial()
+    this.limits = await readLimits(run, this.lun)
+    this.modes = await readModes(run, this.lun)
+    this.#unwatch = this.session.watch({ lun: this.lun, check: (bare) => this.#recheck(bare) })
+  }
+
+  #checkSerial(): void {
+    const { unitSerialNumber } = this.#options
+    if (unitSerialNumber === undefined || this.identity.serial === unitSerialNumber) return
+    const serial = this.identity.serial ?? "none"
+    throw new UnitChangedError(`the unit serial number is ${serial}, not ${unitSerialNumber}`)
+  }
+
+  /** After the session was lost and has come back: is this the same logical unit? */
+  async #recheck(bare: Run): Promise<void> {
+    const run = retryingRun(bare)
+    try {
+      checkInquiry(this.lun, await inquire(run, this.lun))
+      const identity = await readIdentity(run, this.lun)
+      if (!sameIdentity(this.identity, identity)) {
+        throw new UnitChangedError(
+          `logical unit ${this.lun} is another one now (serial ${identity.serial ?? "none"})`,
+        )
+      }
+      await this.#readCapacity(run)
+    } catch (error) {
+      if (error instanceof UnitChangedError || error instanceof DiskError) this.#broken = error
+      throw error
+    }
+  }
+
+  async #readCapacity(run: Run): Promise<void> {
+    const before = this.#capacity
+    const now = await readCapacity(run, this.lun)
+    if (now.blockBytes !== before.blockBytes) {
+      throw new UnitChangedError(`logical unit ${this.lun} has blocks of ${now.blockBytes} bytes now`)
+    }
+    this.#capacity = now
+    if (now.countBlocks === before.countBlocks) return
+    this.#options.onEvent?.({ kind: "capacity-changed", lun: this.lun, sizeBytes: this.sizeBytes })
+  }
+
+  #attention(sense: Sense): void {
+    if (!this.#unwatch) return // that of the login, which everybody gets
+    if (sense.asc === Asc.capacityDataHasChanged) void this.#readCapacity(this.#run).catch(() => {})
+    this.#options.onEvent?.({ kind: "unit-attention", lun: this.lun, sense })
+  }
+
+  // ------------------------------------------------------------------------------------------ helpers
+
+  #request(command: Uint8Array, options: OperationOptions): ScsiRequest {
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs
+    return {
+      lun: this.lun,
+      cdb: command,
+      ...(options.signal && { signal: options.signal }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    }
+  }
+
+  #operate(title: string, request: ScsiRequest, from = 0, to = 0): Promise<ScsiResult> {
+    if (this.#broken) return Promise.reject(this.#broken)
+    return new Promise((resolve, reject) => {
+      new Operation(this.#host, title, request, from, to, resolve, reject).start()
+    })
+  }
+
+  /** A transfer in as many commands as needed, all under way at once. */
+  async #transfer(
+    title: string,
+    lba: number,
+    data: Uint8Array,
+    options: OperationOptions,
+    request: (lba: number, countBlocks: number, part: Uint8Array) => ScsiRequest,
+  ): Promise<void> {
+    const { blockBytes } = this
+    const count = this.#countOf(data.length)
+    this.#checkRange(lba, count)
+    options.signal?.throwIfAborted()
+    const one = async (from: number, countBlocks: number, part: Uint8Array) => {
+      const [changedFrom, changedTo] = title === "WRITE" ? [from, from + countBlocks] : [0, 0]
+      const result = await this.#operate(title, request(from, countBlocks, part), changedFrom, changedTo)
+      const moved = title === "READ" ? result.dataInBytes : result.dataOutBytes
+      if (moved !== part.length) throw new ShortTransferError(title, moved, part.length)
+    }
+    if (count === 0) return
+    if (count <= this.#transferBlocks) return one(lba, count, data)
+    const all = [...parts(lba, count, this.#transferBlocks)].map((part) => {
+      const at = (part.lba - lba) * blockBytes
+      return one(part.lba, part.countBlocks, data.subarray(at, at + part.countBlocks * blockBytes))
+    })
+    // Not before all have ended: until then the buffer isn't free.
+    const failed = (await Promise.allSettled(all)).find((outcome) => outcome.status === "rejected")
+    if (failed) throw failed.reason
+  }
+
+  get #transferBlocks(): number {
+    const ours = Math.floor((this.#options.transferBytesMax ?? TRANSFER_BYTES_MAX) / this.blockBytes)
+    return Math.max(1, Math.min(ours, this.limits.transferBlocks || ours))
+  }
+
+  #countOf(bytes: number): number {
+    if (bytes % this.blockBytes === 0) return bytes / this.blockBytes
+    throw new DiskError("ERR_ALIGNMENT", `${bytes} bytes are no whole blocks of ${this.blockBytes} bytes`)
+  }
+
+  #block(offsetBytes: number): number {
+    if (offsetBytes % this.blockBytes === 0) return offsetBytes / this.blockBytes
+    throw new DiskError(
+      "ERR_ALIGNMENT",
+      `offset ${offsetBytes} is not at a block of ${this.blockBytes} bytes`,
+    )
+  }
+
+  #checkRange(lba: number, countBlocks: number): void {
+    const valid =
+      Number.isSafeInteger(lba) && Number.isSafeInteger(countBlocks) && lba >= 0 && countBlocks >= 0
+    if (valid && lba + countBlocks <= this.countBlocks) return
+    throw new DiskError(
+      "ERR_RANGE",
+      `blocks ${lba} to ${lba + countBlocks - 1} of a disk of ${this.countBlocks}`,
+    )
+  }
+}
+
+/** One WRITE SAME where the logical unit names no limit: a slow one must not run for minutes. */
+const WRITE_SAME_BLOCKS = 65536
+const LBA_STATUS_BYTES = 8 + 16 * 128
+
+function* parts(lba: number, countBlocks: number, blocksMax: number): Generator<BlockRange> {
+  for (let done = 0; done < countBlocks; done += blocksMax) {
+    yield { lba: lba + done, countBlocks: Math.min(blocksMax, countBlocks - done) }
+  }
+}
+
+function sameIdentity(before: UnitIdentity, now: UnitIdentity): boolean {
+  if (before.serial !== now.serial) return false
+  if (before.designators.length === 0) return true
+  return before.designators.some((designator) => now.designators.includes(designator))
+}
