@@ -48,7 +48,9 @@ async function both(disk: Disk, oracle: OracleDisk, step: Step): Promise<[unknow
   const { lba, blocks } = step
   const data = "seed" in step ? pattern(blocks * BLOCK_BYTES, step.seed) : new Uint8Array(0)
   const end = async (cdb: Uint8Array, dataOut = data) => (await disk.run(cdb, { dataOut })).sense?.key
-  const put = (run: Uint8Array) => void run.set(data)
+  const put = (run: Uint8Array): undefined => {
+    run.set(data)
+  }
   switch (step.kind) {
     case "read": {
       const count = step.cdbBytes === 6 ? blocks || 256 : blocks
@@ -108,10 +110,15 @@ async function both(disk: Disk, oracle: OracleDisk, step: Step): Promise<[unknow
         0,
         0,
       )
-      return [await end(blockCdb(0x42, 0, 24), list), oracle.change(lba, blocks, (run) => void run.fill(0))]
+      return [
+        await end(blockCdb(0x42, 0, 24), list),
+        oracle.change(lba, blocks, (run) => run.fill(0) && undefined),
+      ]
     }
     case "or": {
-      const set = (run: Uint8Array) => void run.forEach((byte, i) => (run[i] = byte | data[i]!))
+      const set = (run: Uint8Array): undefined => {
+        for (let i = 0; i < run.length; i++) run[i]! |= data[i]!
+      }
       return [await end(blockCdb(0x8b, lba, blocks)), oracle.change(lba, blocks, set)]
     }
     case "compareAndWrite": {

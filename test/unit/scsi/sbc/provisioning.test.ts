@@ -248,7 +248,7 @@ function parseStatuses(data: Uint8Array): Status[] {
 describe("GET LBA STATUS", () => {
   it("tells mapped and deallocated runs, in as many descriptors as fit", async () => {
     const disk = makeDisk()
-    disk.device.write(8 * 512, pattern(16 * 512), false)
+    await disk.device.write(8 * 512, pattern(16 * 512), false)
     const all = [
       { lba: 3, blocks: 5, status: 1 },
       { lba: 8, blocks: 16, status: 0 },
