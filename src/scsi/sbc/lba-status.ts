@@ -55,6 +55,10 @@ export function blockStatuses(
     if (until > next) append(statuses, next, until - next, allocated)
     next = Math.max(next, until)
   }
+  // The answer ends with a hole within a block: what follows has storage, or the hole would have gone on.
+  const last = extents.at(-1)
+  const endBytes = last && !last.allocated ? last.offsetBytes + last.lengthBytes : 0
+  if (endBytes > next * blockBytes && next < capacityBlocks) append(statuses, next, 1, true)
   return statuses
 }
 

@@ -321,6 +321,12 @@ describe("extents in logical blocks", () => {
     assert.deepEqual(blockStatuses(extents, 0, 2, 4096), [{ lba: 0, blocks: 2, status: 0 }])
   })
 
+  it("tell of a block even when all that is known of it is a hole at its start", () => {
+    assert.deepEqual(blockStatuses([extent(8192, 9000, false)], 2, 10, 4096), [
+      { lba: 2, blocks: 1, status: 0 },
+    ])
+  })
+
   it("split runs that a descriptor can't count", () => {
     const blocks = 2 ** 33
     assert.deepEqual(

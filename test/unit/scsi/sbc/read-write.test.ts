@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { BlockError } from "../../../../src/backstore/block-device.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
-import { blockCdb, makeDisk, pattern } from "./disk.ts"
+import { blockCdb, makeDisk, nexus, pattern } from "./disk.ts"
 import { TestDevice } from "./test-device.ts"
 
 const { illegalRequest, mediumError, dataProtect, notReady, abortedCommand } = SenseKey
@@ -172,6 +172,31 @@ describe("READ and WRITE", () => {
     await disk.fails(blockCdb(READ[10], 63, 2), illegalRequest, Asc.lbaOutOfRange)
   })
 })
+
+describe("an aborted task", () => {
+  for (const opcode of [READ[16], WRITE[16]]) {
+    it(`goes no further than the step it is in (${opcode.toString(16)}h)`, async () => {
+      const disk = makeDisk({ blocks: 8192 })
+      disk.device.slow = true
+      const pending = disk.run(blockCdb(opcode, 0, 6144), { dataOut: new Uint8Array(6144 * 512) })
+      for (let steps = 0; steps < 2; steps++) {
+        await settle()
+        if (steps === 0) disk.device.finishNext()
+      }
+      assert.equal(disk.device.waiting.length, 1)
+      const ended = disk.unit.abortTasks(disk.unit.tasksOf(nexus))
+      disk.device.finishNext()
+      await ended
+      const { task } = await pending
+      assert.equal(task.status, undefined)
+      assert.equal(task.buffersOut, 0)
+      assert.equal(disk.device.calls.filter((call) => call !== "cancel").length, 2)
+    })
+  }
+})
+
+/** Lets promise callbacks run, so that operations get as far as they can. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe("expected lengths that differ from the CDB's", () => {
   const disk = makeDisk()
