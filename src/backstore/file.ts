@@ -40,8 +40,6 @@ export class FileStore extends KernelStore {
     }
   }
 
-  #resizing: Promise<void> = Promise.resolve()
-
   private constructor(setup: KernelStoreSetup) {
     super(setup)
   }
@@ -51,12 +49,7 @@ export class FileStore extends KernelStore {
    * what the filesystem allows, "out-of-range" for a size that can't be (direct: no multiple of the alignment).
    */
   override resize(sizeBytes: number): Promise<void> {
-    // One after the other, so that the last one asked for is the one that stays.
-    this.#resizing = this.#resizing.then(
-      () => this.#resize(sizeBytes),
-      () => this.#resize(sizeBytes),
-    )
-    return this.#resizing
+    return this.inTurn(() => this.#resize(sizeBytes))
   }
 
   async #resize(sizeBytes: number): Promise<void> {

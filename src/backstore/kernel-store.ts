@@ -41,6 +41,8 @@ export interface KernelStoreSetup extends OpenFile {
 /** Results of fallocate that say "I don't know how", after which the zeroes are written instead. */
 const UNSUPPORTED = [-constants.errno.EOPNOTSUPP, -constants.errno.ENOSYS, -constants.errno.EINVAL]
 
+const ignore = (): void => {}
+
 const zeroes = new Uint8Array(ZEROES_WRITTEN_BYTES_MAX)
 
 /** A device on a descriptor of the operating system: what files and block special files have in common. */
@@ -57,6 +59,7 @@ export abstract class KernelStore implements BlockDevice {
   #inFlight = 0
   #idle: (() => void) | undefined
   #closed: Promise<void> | undefined
+  #turn: Promise<void> = Promise.resolve()
 
   protected constructor(setup: KernelStoreSetup) {
     const { system, fd, cache, readOnly } = setup
@@ -146,14 +149,26 @@ export abstract class KernelStore implements BlockDevice {
 
   /**
    * Looks whether the size was changed from outside (a grown volume or file), and tells the listeners. Returns
-   * the size in bytes; rejects with BlockError "io".
+   * the size in bytes (direct: of whole blocks); rejects with BlockError "io" when there's none.
    */
-  async refreshSize(): Promise<number> {
-    if (this.#closed) throw closedError(this.name)
-    const measured = await this.tracked(this.measure())
-    if (measured < 0) throw blockErrorOf(measured, this.name, "asking for the size", 0)
-    if (measured !== this.#sizeBytes) this.setSize(measured)
-    return measured
+  refreshSize(): Promise<number> {
+    return this.inTurn(async () => {
+      if (this.#closed) throw closedError(this.name)
+      const measured = await this.tracked(this.measure())
+      if (measured < 0) throw blockErrorOf(measured, this.name, "asking for the size", 0)
+      const { cache, directAlignmentBytes } = this.setup
+      const sizeBytes = cache === "direct" ? measured - (measured % directAlignmentBytes) : measured
+      if (sizeBytes === 0) throw new BlockError("io", `${this.name} has become empty`)
+      if (sizeBytes !== this.#sizeBytes) this.setSize(sizeBytes)
+      return sizeBytes
+    })
+  }
+
+  /** Runs what changes the size after what came before, so that the last one asked for is the one that stays. */
+  protected inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(change)
+    this.#turn = done.then(ignore, ignore)
+    return done
   }
 
   onResize(listener: (sizeBytes: number) => void): () => void {

@@ -61,8 +61,10 @@ export const PREFETCH_BYTES_MAX = 8 * 1024 * 1024
 export const SCRATCH_BYTES = 128 * 1024
 /** Largest read or write of a file that may be done on the event loop, in the page cache, in bytes. */
 export const SYNCHRONOUS_IO_BYTES_MAX = 1024 * 1024
-/** A file operation on the event loop that took longer than this sends the next ones to the thread pool, in ms... */
-export const SYNCHRONOUS_IO_SLOW_MS = 5
+/** A file operation that kept the event loop longer than this counts as a stall, in ms. */
+export const SYNCHRONOUS_IO_STALL_MS = 5
+/** Stalls that are put up with (an eighth of the time passing is forgiven); then the thread pool is used, in ms... */
+export const SYNCHRONOUS_IO_STALLED_MS_MAX = 25
 /** ...for this long, doubling up to the second bound while it stays slow, in ms. */
 export const SYNCHRONOUS_IO_PAUSE_MS_MIN = 100
 export const SYNCHRONOUS_IO_PAUSE_MS_MAX = 3_200

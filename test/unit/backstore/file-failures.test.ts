@@ -250,7 +250,7 @@ describe("a kernel that holds writers back", () => {
     const store = await open({ writeSync }, { clock })
     const synchronous = () => store.write(0, pattern(512, 1), false) === undefined
     assert.ok(synchronous())
-    slowMs = 20
+    slowMs = 30
     assert.ok(synchronous(), "the slow one itself")
     assert.ok(!synchronous())
     clock.ms += 101
@@ -258,8 +258,17 @@ describe("a kernel that holds writers back", () => {
     clock.ms += 150
     assert.ok(!synchronous(), "so the pause is twice as long")
     clock.ms += 51
+    slowMs = 10
+    assert.ok(synchronous() && synchronous() && synchronous(), "short stalls add up")
+    assert.ok(!synchronous())
+    clock.ms += 401
     slowMs = 0
     assert.ok(synchronous() && synchronous())
+    slowMs = 10
+    for (let i = 0; i < 10; i++) {
+      assert.ok(synchronous(), "rare ones don't")
+      clock.ms += 100
+    }
     await store.close()
   })
 })
