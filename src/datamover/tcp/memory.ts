@@ -68,7 +68,8 @@ export class MemoryPool {
       return kept
     }
     const bytes = (index < this.#free.length ? 1 << (index + SMALLEST_LOG2) : dataBytes) + OVERHEAD_BYTES
-    return new Memory(this, Buffer.allocUnsafeSlow(bytes))
+    // Not the Buffer itself: its slice() is no copy.
+    return new Memory(this, new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer))
   }
 
   /** Only Memory calls this. */
