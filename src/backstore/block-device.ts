@@ -11,13 +11,23 @@ export type BlockErrorCause =
   | "cancelled" // by BlockDevice.cancel, before it took effect
   | "closed"
 
+const codes: Readonly<Record<BlockErrorCause, string>> = {
+  "out-of-range": "ERR_BLOCK_OUT_OF_RANGE",
+  "read-only": "ERR_BLOCK_READ_ONLY",
+  "no-space": "ERR_BLOCK_NO_SPACE",
+  io: "ERR_BLOCK_IO",
+  "write-lost": "ERR_BLOCK_WRITE_LOST",
+  cancelled: "ERR_BLOCK_CANCELLED",
+  closed: "ERR_BLOCK_CLOSED",
+}
+
 export class BlockError extends SanletError {
   readonly reason: BlockErrorCause
   /** Where the failure is, in bytes from the start of the device, when that is known. */
   readonly offsetBytes: number | undefined
 
   constructor(reason: BlockErrorCause, message: string, options?: ErrorOptions & { offsetBytes?: number }) {
-    super(`ERR_BLOCK_${reason.toUpperCase().replace("-", "_")}`, message, options)
+    super(codes[reason], message, options)
     this.reason = reason
     this.offsetBytes = options?.offsetBytes
   }

@@ -13,6 +13,17 @@ export type StoreOpenProblem =
   | "no-space"
   | "io"
 
+const codes: Readonly<Record<StoreOpenProblem, string>> = {
+  "not-found": "ERR_STORE_NOT_FOUND",
+  "in-use": "ERR_STORE_IN_USE",
+  permission: "ERR_STORE_PERMISSION",
+  "wrong-kind": "ERR_STORE_WRONG_KIND",
+  size: "ERR_STORE_SIZE",
+  unsupported: "ERR_STORE_UNSUPPORTED",
+  "no-space": "ERR_STORE_NO_SPACE",
+  io: "ERR_STORE_IO",
+}
+
 /** A store that could not be opened; `code` is ERR_STORE_ and the problem. Its `reason` as a BlockError is "io". */
 export class StoreOpenError extends BlockError {
   readonly problem: StoreOpenProblem
@@ -23,7 +34,7 @@ export class StoreOpenError extends BlockError {
     super("io", `${path}: ${message}`, options)
     this.problem = problem
     this.path = path
-    this.code = `ERR_STORE_${problem.toUpperCase().replace("-", "_")}`
+    this.code = codes[problem]
   }
 }
 
