@@ -81,14 +81,11 @@ export function chart(results: BenchResults): string {
     ...grid(end, x, height),
   ]
   for (const [i, result] of measured.entries()) parts.push(...group(result, names, TOP + i * groupHeight, x))
+  const rounds = Object.values(measured[0]?.rounds ?? {})[0]?.length ?? 0
   parts.push(
-    text(
-      20,
-      height - 16,
-      `${results.date}, ${results.machine}; ${results.versions.join(", ")}. Medians.`,
-      "note",
-    ),
+    text(20, height - 32, `Medians of ${rounds} rounds, ${results.date}: ${results.machine}`, "note"),
   )
+  parts.push(text(20, height - 16, results.versions.join("; "), "note"))
   parts.push("</svg>")
   return `${parts.join("\n")}\n`
 }
