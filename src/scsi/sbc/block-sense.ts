@@ -4,7 +4,7 @@ import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 export type MediumAccess = "read" | "write"
 
 /**
- * The sense of a block device's failure (SBC-3 §4.18, SPC-4 §4.5.6). INFORMATION is the logical block: the one the
+ * The sense of a block device's failure (SPC-4 §4.5). INFORMATION is the logical block: the one the
  * device names, else the first of the operation that failed; for a flush (no offset) there is none. What isn't a
  * BlockError comes back as it is.
  */

@@ -8,7 +8,7 @@ import { eachPieceRead } from "./transfer.ts"
 export const IMMED = 0x02
 
 /**
- * SYNCHRONIZE CACHE (SBC-3 §5.18, 5.19). The whole device is flushed, whatever range is named: a file knows no less.
+ * SYNCHRONIZE CACHE (SBC-3 §5.26, 5.27). The whole device is flushed, whatever range is named: a file knows no less.
  * With IMMED status comes first; should the flush fail then, the device refuses the writes that follow, so the
  * initiator learns of it.
  */
@@ -26,7 +26,7 @@ export function synchronizeCache(
 }
 
 /**
- * PRE-FETCH (SBC-3 §5.7): reads the range (0 blocks: up to the end) into the system's cache, the first
+ * PRE-FETCH (SBC-3 §5.8, 5.9): reads the range (0 blocks: up to the end) into the system's cache, the first
  * PREFETCH_BYTES_MAX of it. Always GOOD, never CONDITION MET: that would promise room in a cache, and the system's
  * isn't ours to promise.
  */

@@ -1,8 +1,8 @@
 import type { Completion } from "../../base/completion.ts"
+import { u32 } from "../cdb/fields.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { u32At } from "./fields.ts"
 
 /** READ CAPACITY (10) (SBC-3 §5.15): FFFFFFFFh sends the initiator to READ CAPACITY (16). */
 export function readCapacity10(task: Task, unit: DiskUnit): Completion {
@@ -25,5 +25,5 @@ export function readCapacity16(task: Task, unit: DiskUnit): Completion {
   view.setUint32(8, unit.blockBytes)
   view.setUint8(13, unit.physicalBlockExponent)
   view.setUint8(14, unit.thin ? 0b1100_0000 : 0)
-  return sendParameterData(task, data, u32At(task.cdb, 10))
+  return sendParameterData(task, data, u32(task.cdb, 10))
 }

@@ -1,17 +1,20 @@
 import type { Completion } from "../../base/completion.ts"
+import { WriteSameBit } from "../cdb/block.ts"
+import { u16, u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import type { Task } from "../sam/task.ts"
+import { OperationCode, ServiceActionIn16 } from "../spec/operation-code.ts"
 import { preFetch, synchronizeCache } from "./cache.ts"
 import { readCapacity10, readCapacity16 } from "./capacity.ts"
 import { compareAndWrite, orWrite } from "./compare-and-write.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { u16At, u32At, u64At } from "./fields.ts"
+import { u64 } from "./fields.ts"
 import { getLbaStatus } from "./lba-status.ts"
 import { read, write } from "./read-write.ts"
 import { StartStopUsage, startStopUnit } from "./start-stop.ts"
 import { unmap } from "./unmap.ts"
 import { verify, writeAndVerify } from "./verify.ts"
-import { WriteSameFlag, writeSame } from "./write-same.ts"
+import { writeSame } from "./write-same.ts"
 
 type DiskCommand = Command<DiskUnit>
 
@@ -26,14 +29,14 @@ interface Family {
   readonly run: BlockOperation
 }
 
-/** GROUP NUMBER is accepted and ignored: there is no grouping function (SBC-3 §4.22). */
+/** GROUP NUMBER is accepted and ignored: there is no grouping function. */
 const GROUP = 0x1f
 const ALL = 0xff
 const DPO = 0x10
 const FUA = 0x08 | 0x02 // with FUA_NV
 const BYTCHK = 0x06
 
-/** The 6-byte CDB has a 21-bit LBA, and 0 stands for 256 blocks (SBC-3 §5.8, 5.27). */
+/** The 6-byte CDB has a 21-bit LBA, and 0 stands for 256 blocks (as in SBC-2). */
 const sixByte = (opcode: number, { name, access, run }: Family): DiskCommand => ({
   name: `${name} (6)`,
   opcode,
@@ -41,7 +44,7 @@ const sixByte = (opcode: number, { name, access, run }: Family): DiskCommand => 
   access,
   execute: (task, unit) => {
     const { cdb } = task
-    return run(task, unit, ((cdb[1]! & 0x1f) << 16) | u16At(cdb, 2), cdb[4]! || 256, 0)
+    return run(task, unit, ((cdb[1]! & 0x1f) << 16) | u16(cdb, 2), cdb[4]! || 256, 0)
   },
 })
 
@@ -52,7 +55,7 @@ const tenByte = (opcode: number, { name, access, flags, run }: Family): DiskComm
   access,
   execute: (task, unit) => {
     const { cdb } = task
-    return run(task, unit, u32At(cdb, 2), u16At(cdb, 7), cdb[1]!)
+    return run(task, unit, u32(cdb, 2), u16(cdb, 7), cdb[1]!)
   },
 })
 
@@ -63,7 +66,7 @@ const twelveByte = (opcode: number, { name, access, flags, run }: Family): DiskC
   access,
   execute: (task, unit) => {
     const { cdb } = task
-    return run(task, unit, u32At(cdb, 2), u32At(cdb, 6), cdb[1]!)
+    return run(task, unit, u32(cdb, 2), u32(cdb, 6), cdb[1]!)
   },
 })
 
@@ -74,7 +77,7 @@ const sixteenByte = (opcode: number, { name, access, flags, run }: Family): Disk
   access,
   execute: (task, unit) => {
     const { cdb } = task
-    return run(task, unit, u64At(cdb, 2), u32At(cdb, 10), cdb[1]!)
+    return run(task, unit, u64(cdb, 2), u32(cdb, 10), cdb[1]!)
   },
 })
 
@@ -98,64 +101,120 @@ const synchronizeFamily: Family = {
 const preFetchFamily: Family = { name: "PRE-FETCH", access: "read", flags: 0x02, run: preFetch }
 
 const transferCommands: readonly DiskCommand[] = [
-  sixByte(0x08, readFamily),
-  tenByte(0x28, readFamily),
-  twelveByte(0xa8, readFamily),
-  sixteenByte(0x88, readFamily),
-  sixByte(0x0a, writeFamily),
-  tenByte(0x2a, writeFamily),
-  twelveByte(0xaa, writeFamily),
-  sixteenByte(0x8a, writeFamily),
-  tenByte(0x2f, verifyFamily),
-  twelveByte(0xaf, verifyFamily),
-  sixteenByte(0x8f, verifyFamily),
-  tenByte(0x2e, writeAndVerifyFamily),
-  twelveByte(0xae, writeAndVerifyFamily),
-  sixteenByte(0x8e, writeAndVerifyFamily),
-  sixteenByte(0x8b, orWriteFamily),
-  tenByte(0x35, synchronizeFamily),
-  sixteenByte(0x91, synchronizeFamily),
-  tenByte(0x34, preFetchFamily),
-  sixteenByte(0x90, preFetchFamily),
+  sixByte(OperationCode.read6, readFamily),
+  tenByte(OperationCode.read10, readFamily),
+  twelveByte(OperationCode.read12, readFamily),
+  sixteenByte(OperationCode.read16, readFamily),
+  sixByte(OperationCode.write6, writeFamily),
+  tenByte(OperationCode.write10, writeFamily),
+  twelveByte(OperationCode.write12, writeFamily),
+  sixteenByte(OperationCode.write16, writeFamily),
+  tenByte(OperationCode.verify10, verifyFamily),
+  twelveByte(OperationCode.verify12, verifyFamily),
+  sixteenByte(OperationCode.verify16, verifyFamily),
+  tenByte(OperationCode.writeAndVerify10, writeAndVerifyFamily),
+  twelveByte(OperationCode.writeAndVerify12, writeAndVerifyFamily),
+  sixteenByte(OperationCode.writeAndVerify16, writeAndVerifyFamily),
+  sixteenByte(OperationCode.orWrite16, orWriteFamily),
+  tenByte(OperationCode.synchronizeCache10, synchronizeFamily),
+  sixteenByte(OperationCode.synchronizeCache16, synchronizeFamily),
+  tenByte(OperationCode.preFetch10, preFetchFamily),
+  sixteenByte(OperationCode.preFetch16, preFetchFamily),
 ]
-
-const SERVICE_ACTION_IN_16 = 0x9e
 
 const otherCommands: readonly DiskCommand[] = [
   {
     name: "COMPARE AND WRITE",
-    opcode: 0x89,
-    usage: [0x89, DPO | FUA, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, 0, 0, 0, ALL, GROUP, 0],
+    opcode: OperationCode.compareAndWrite,
+    usage: [
+      OperationCode.compareAndWrite,
+      DPO | FUA,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      0,
+      0,
+      0,
+      ALL,
+      GROUP,
+      0,
+    ],
     access: "write",
     execute: compareAndWrite,
   },
   {
     name: "START STOP UNIT",
-    opcode: 0x1b,
-    usage: [0x1b, StartStopUsage.byte1, 0, StartStopUsage.byte3, StartStopUsage.byte4, 0],
+    opcode: OperationCode.startStopUnit,
+    usage: [
+      OperationCode.startStopUnit,
+      StartStopUsage.byte1,
+      0,
+      StartStopUsage.byte3,
+      StartStopUsage.byte4,
+      0,
+    ],
     access: "none",
     execute: startStopUnit,
   },
   {
     name: "READ CAPACITY (10)",
-    opcode: 0x25,
-    usage: [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    opcode: OperationCode.readCapacity10,
+    usage: [OperationCode.readCapacity10, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     access: "none",
     execute: readCapacity10,
   },
   {
     name: "READ CAPACITY (16)",
-    opcode: SERVICE_ACTION_IN_16,
-    serviceAction: 0x10,
-    usage: [SERVICE_ACTION_IN_16, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, ALL, ALL, ALL, ALL, 0, 0],
+    opcode: OperationCode.serviceActionIn16,
+    serviceAction: ServiceActionIn16.readCapacity16,
+    usage: [
+      OperationCode.serviceActionIn16,
+      ServiceActionIn16.readCapacity16,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      0,
+      0,
+    ],
     access: "none",
     execute: readCapacity16,
   },
   {
     name: "GET LBA STATUS",
-    opcode: SERVICE_ACTION_IN_16,
-    serviceAction: 0x12,
-    usage: [SERVICE_ACTION_IN_16, 0x12, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, 0, 0],
+    opcode: OperationCode.serviceActionIn16,
+    serviceAction: ServiceActionIn16.getLbaStatus,
+    usage: [
+      OperationCode.serviceActionIn16,
+      ServiceActionIn16.getLbaStatus,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      ALL,
+      0,
+      0,
+    ],
     access: "read",
     execute: getLbaStatus,
   },
@@ -165,17 +224,20 @@ const writeSameFamily: Family = { name: "WRITE SAME", access: "write", flags: 0,
 
 /** WRITE SAME and UNMAP of a fully provisioned unit: nothing can be deallocated (LBPME is 0). */
 const thickCommands: readonly DiskCommand[] = [
-  tenByte(0x41, writeSameFamily),
-  sixteenByte(0x93, { ...writeSameFamily, flags: WriteSameFlag.noDataOutBuffer }),
+  tenByte(OperationCode.writeSame10, writeSameFamily),
+  sixteenByte(OperationCode.writeSame16, { ...writeSameFamily, flags: WriteSameBit.noDataOutBuffer }),
 ]
 
 const thinCommands: readonly DiskCommand[] = [
-  tenByte(0x41, { ...writeSameFamily, flags: WriteSameFlag.unmap }),
-  sixteenByte(0x93, { ...writeSameFamily, flags: WriteSameFlag.unmap | WriteSameFlag.noDataOutBuffer }),
+  tenByte(OperationCode.writeSame10, { ...writeSameFamily, flags: WriteSameBit.unmap }),
+  sixteenByte(OperationCode.writeSame16, {
+    ...writeSameFamily,
+    flags: WriteSameBit.unmap | WriteSameBit.noDataOutBuffer,
+  }),
   {
     name: "UNMAP",
-    opcode: 0x42,
-    usage: [0x42, 0, 0, 0, 0, 0, GROUP, ALL, ALL, 0],
+    opcode: OperationCode.unmap,
+    usage: [OperationCode.unmap, 0, 0, 0, 0, 0, GROUP, ALL, ALL, 0],
     access: "write",
     execute: unmap,
   },

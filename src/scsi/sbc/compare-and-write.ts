@@ -1,7 +1,7 @@
 import type { Completion } from "../../base/completion.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { invalidFieldInCdb, u64At, wrongDataOutLength } from "./fields.ts"
+import { invalidFieldInCdb, u64, wrongDataOutLength } from "./fields.ts"
 import { FUA } from "./read-write.ts"
 import { dataOutBytes, eachDataOut, eachPieceRead } from "./transfer.ts"
 import { compareRun } from "./verify.ts"
@@ -11,7 +11,7 @@ import { compareRun } from "./verify.ts"
  * All data is fetched before the range is taken, so that a slow initiator keeps nobody waiting.
  */
 export function compareAndWrite(task: Task, unit: DiskUnit): Completion {
-  const lba = u64At(task.cdb, 2)
+  const lba = u64(task.cdb, 2)
   const blocks = task.cdb[13]!
   unit.checkWrite(task, lba, blocks)
   if (blocks > unit.limits.compareAndWriteBlocks) {
@@ -40,7 +40,7 @@ const compareThenWrite = (
     }),
   )
 
-/** ORWRITE (16) (SBC-3 §5.6): sets the bits of Data-Out on the medium. Each step is atomic. */
+/** ORWRITE (16) (SBC-3 §5.5): sets the bits of Data-Out on the medium. Each step is atomic. */
 export function orWrite(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
   unit.checkWrite(task, lba, blocks)
   const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)

@@ -147,12 +147,12 @@ export class DiskUnit extends LogicalUnit {
 
   // -------------------------------------------------------------------------------- hooks of LogicalUnit
 
-  /** WP, and DPOFUA: both bits are accepted, and FUA is done (SBC-3 §6.4.1). */
+  /** WP, and DPOFUA: both bits are accepted, and FUA is done (SBC-3, mode parameter header). */
   override deviceSpecificParameter(): number {
     return (this.writeProtected ? 0x80 : 0) | 0x10
   }
 
-  /** SBC-3 §6.4.2: FFFFFFFFh blocks when the short form can't tell them. */
+  /** SBC-3, mode parameter block descriptors: FFFFFFFFh blocks when the short form can't tell them. */
   override modeBlockDescriptor(long: boolean): Uint8Array {
     const descriptor = new Uint8Array(long ? 16 : 8)
     const view = new DataView(descriptor.buffer)

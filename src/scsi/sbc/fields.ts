@@ -1,14 +1,8 @@
+import { u32 } from "../cdb/fields.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 
-/** Fields of CDBs and parameter lists, read by shifts: they come as bytes without a DataView. */
-export const u16At = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!
-
-export const u32At = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
-
 /** A 64-bit LBA. Beyond 2^53 it loses its low bits, which is harmless: no device is that long. */
-export const u64At = (bytes: Uint8Array, at: number): number =>
-  u32At(bytes, at) * 2 ** 32 + u32At(bytes, at + 4)
+export const u64 = (bytes: Uint8Array, at: number): number => u32(bytes, at) * 2 ** 32 + u32(bytes, at + 4)
 
 /** Where a block command's TRANSFER LENGTH (or what stands for it) begins: its place follows from the CDB's length. */
 export const lengthFieldOf = (cdb: Uint8Array): number => {
@@ -36,8 +30,8 @@ export const invalidFieldInParameterList = (message: string, byte: number): Sens
   })
 
 /**
- * The initiator announced an amount of data that doesn't fit the CDB: nothing is transferred (FCP-4 §9.4.2; iSCSI
- * leaves it to the SCSI layer).
+ * The initiator announced an amount of data that doesn't fit the CDB: nothing is transferred (one of the ways FCP-4
+ * allows for an overrun; iSCSI leaves it to the SCSI layer).
  */
 export const wrongDataOutLength = (message: string): SenseError =>
   new SenseError(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit, message)

@@ -1,14 +1,15 @@
 import type { Extent } from "../../backstore/block-device.ts"
 import { LBA_STATUS_DESCRIPTORS_MAX } from "../../base/limits.ts"
+import { u32 } from "../cdb/fields.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { u32At, u64At } from "./fields.ts"
+import { u64 } from "./fields.ts"
 
 const HEADER_BYTES = 8
 const DESCRIPTOR_BYTES = 16
 
-/** PROVISIONING STATUS (SBC-3 §5.4.2.4). */
+/** PROVISIONING STATUS of a descriptor (SBC-3 §5.4.2). */
 export const ProvisioningStatus = { mapped: 0, deallocated: 1 } as const
 
 interface LbaStatus {
@@ -23,8 +24,8 @@ interface LbaStatus {
  */
 export async function getLbaStatus(task: Task, unit: DiskUnit): Promise<void> {
   unit.checkReady()
-  const lba = u64At(task.cdb, 2)
-  const allocationBytes = u32At(task.cdb, 10)
+  const lba = u64(task.cdb, 2)
+  const allocationBytes = u32(task.cdb, 10)
   if (lba >= unit.blocks) throw unit.outOfRange(lba)
   const room = Math.floor((allocationBytes - HEADER_BYTES) / DESCRIPTOR_BYTES)
   const countMax = Math.min(Math.max(room, 1), LBA_STATUS_DESCRIPTORS_MAX)

@@ -7,7 +7,7 @@ const CACHING_BYTES = 0x12
 /** In the first byte behind PAGE LENGTH. */
 const WCE = 0x04
 
-/** Read-Write Error Recovery (SBC-3 §6.4.8): no error is hidden, no retry is counted, nothing can be set. */
+/** Read-Write Error Recovery mode page (SBC-3): no error is hidden, no retry is counted, nothing can be set. */
 const errorRecovery: ModePage<DiskUnit> = {
   code: 0x01,
   bytes: RECOVERY_BYTES,
@@ -22,7 +22,7 @@ const caching = (writeCacheEnabled: boolean): Uint8Array => {
 }
 
 /**
- * Caching (SBC-3 §6.4.5). WCE tells whether acknowledged writes may be lost with the power; where the device has a
+ * Caching mode page (SBC-3). WCE tells whether acknowledged writes may be lost with the power; where the device has a
  * volatile cache it can be cleared, and every write is stable from then on. Reads always use the cache (RCD is 0).
  */
 const cachingPage: ModePage<DiskUnit> = {

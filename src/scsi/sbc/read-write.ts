@@ -6,11 +6,11 @@ import type { DiskUnit } from "./disk-unit.ts"
 import { throwIfAborted } from "./medium.ts"
 import { bytesOf, dataOutBytes, eachDataOut } from "./transfer.ts"
 
-/** FUA, and FUA_NV, which asks for less: without non-volatile cache the medium is what is left (SBC-3 §5.8). */
+/** FUA, and FUA_NV, which asks for less: without non-volatile cache the medium is what is left. */
 export const FUA = 0x08 | 0x02
 
 /**
- * READ (SBC-3 §5.8 to 5.12). With FUA the blocks come from the medium: what a volatile cache holds is written back
+ * READ (SBC-3 §5.11 to 5.13, SBC-2 for 6 bytes). With FUA the blocks come from the medium: what a volatile cache holds is written back
  * before they are read.
  */
 export function read(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
@@ -75,7 +75,7 @@ async function readSteps(
   }
 }
 
-/** WRITE (SBC-3 §5.27 to 5.31). */
+/** WRITE (SBC-3 §5.33 to 5.35, SBC-2 for 6 bytes). */
 export function write(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
   unit.checkWrite(task, lba, blocks)
   const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)

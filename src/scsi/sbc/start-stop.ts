@@ -8,11 +8,11 @@ const NO_FLUSH = 0x04
 const LOEJ = 0x02
 const START = 0x01
 
-/** POWER CONDITION (SBC-3 §5.17, table 79). */
+/** POWER CONDITION. */
 const PowerCondition = { startValid: 0, active: 1, idle: 2, standby: 3, luControl: 7 } as const
 
 /**
- * START STOP UNIT (SBC-3 §5.17). A stopped unit answers media commands with NOT READY until it is started. Idle and
+ * START STOP UNIT (SBC-3 §5.25). A stopped unit answers media commands with NOT READY until it is started. Idle and
  * standby are entered and left again by the next command that wants the medium, so they leave no trace. There is no
  * tray: LOEJ is refused.
  */

@@ -12,7 +12,7 @@ export const bytesOf = (buffer: DataBuffer, bytes: number): Uint8Array =>
 
 /**
  * How much Data-Out a command gets that takes `bytes` by its CDB: all of it, or, when the initiator announced less,
- * the whole blocks it sends. A part of a block can't be written; it is refused before anything is (FCP-4 §9.4.2 b).
+ * the whole blocks it sends. A part of a block can't be written; it is refused before anything is (as FCP-4 allows).
  */
 export function dataOutBytes(task: Task, unit: DiskUnit, bytes: number): number {
   task.dataOutBytes = bytes

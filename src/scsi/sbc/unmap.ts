@@ -1,9 +1,10 @@
 import type { Completion } from "../../base/completion.ts"
 import { UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX } from "../../base/limits.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { u16, u32 } from "../cdb/fields.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { invalidFieldInParameterList, u16At, u32At, u64At } from "./fields.ts"
+import { invalidFieldInParameterList, u64 } from "./fields.ts"
 import { throwIfAborted } from "./medium.ts"
 import { bytesOf } from "./transfer.ts"
 
@@ -17,12 +18,12 @@ interface UnmapDescriptor {
 }
 
 /**
- * UNMAP (SBC-3 §5.20). All descriptors are checked before the first acts. An empty parameter list, and descriptors
+ * UNMAP (SBC-3 §5.28). All descriptors are checked before the first acts. An empty parameter list, and descriptors
  * of no blocks, are no error.
  */
 export function unmap(task: Task, unit: DiskUnit): Completion {
   unit.checkWritable()
-  const listBytes = u16At(task.cdb, 7)
+  const listBytes = u16(task.cdb, 7)
   task.dataOutBytes = listBytes
   if (listBytes === 0) return
   const received = Math.min(listBytes, task.dataOutBytesMax)
@@ -49,9 +50,9 @@ async function fetchAndUnmap(task: Task, unit: DiskUnit, listBytes: number): Pro
   }
 }
 
-/** Descriptors cut short by a length are ignored (SBC-3 §5.20.2). Throws SenseError. */
+/** Descriptors cut short by a length are ignored (SBC-3 §5.28.2). Throws SenseError. */
 function parseUnmapList(list: Uint8Array, unit: DiskUnit): UnmapDescriptor[] {
-  const described = Math.min(u16At(list, 2), list.length - HEADER_BYTES)
+  const described = Math.min(u16(list, 2), list.length - HEADER_BYTES)
   const count = Math.floor(described / DESCRIPTOR_BYTES)
   if (count > UNMAP_DESCRIPTORS_MAX) {
     throw invalidFieldInParameterList(`UNMAP takes at most ${UNMAP_DESCRIPTORS_MAX} descriptors`, 2)
@@ -60,7 +61,7 @@ function parseUnmapList(list: Uint8Array, unit: DiskUnit): UnmapDescriptor[] {
   let total = 0
   for (let i = 0; i < count; i++) {
     const at = HEADER_BYTES + i * DESCRIPTOR_BYTES
-    const descriptor = { lba: u64At(list, at), blocks: u32At(list, at + 8) }
+    const descriptor = { lba: u64(list, at), blocks: u32(list, at + 8) }
     unit.checkRange(descriptor.lba, descriptor.blocks)
     total += descriptor.blocks
     if (total > UNMAP_BLOCKS_MAX) {

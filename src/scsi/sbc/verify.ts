@@ -9,7 +9,7 @@ import { dataOutBytes, eachDataOut, eachPieceRead } from "./transfer.ts"
 const byteCheckOf = (flags: number): number => (flags >> 1) & 3
 
 /**
- * VERIFY (SBC-3 §5.22 to 5.24). BYTCHK 00b reads the blocks, 01b compares them with Data-Out, 11b each of them with
+ * VERIFY (SBC-3 §5.29 to 5.31). BYTCHK 00b reads the blocks, 01b compares them with Data-Out, 11b each of them with
  * the one block of Data-Out. The cache is written back first: the medium is to be verified, not our memory.
  */
 export function verify(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
@@ -66,7 +66,7 @@ export const compareRun = (
   )
 
 /**
- * WRITE AND VERIFY (SBC-3 §5.32 to 5.34): written to the medium, not to a cache, then read back; BYTCHK 01b compares
+ * WRITE AND VERIFY (SBC-3 §5.37 to 5.39): written to the medium, not to a cache, then read back; BYTCHK 01b compares
  * it with what was sent. Nobody else writes in between.
  */
 export function writeAndVerify(

@@ -12,7 +12,7 @@ const page = (lengthBytes: number, write: (view: DataView) => void): Uint8Array 
   return whole.subarray(4)
 }
 
-/** Block Limits, B0h (SBC-3 §6.6.4). */
+/** Block Limits, B0h (SBC-3). */
 export const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     const { limits, blockBytes, device } = unit
@@ -30,7 +30,7 @@ export const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
     view.setUint32(32, 0x8000_0000) // UGAVALID, and an alignment of 0
   })
 
-/** Block Device Characteristics, B1h (SBC-3 §6.6.3). */
+/** Block Device Characteristics, B1h (SBC-3). */
 export const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     view.setUint16(4, unit.rotationRate)
@@ -38,7 +38,7 @@ export const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
     view.setUint8(8, 0b0000_0011)
   })
 
-/** Logical Block Provisioning, B2h (SBC-3 §6.6.5). */
+/** Logical Block Provisioning, B2h (SBC-3). */
 export const logicalBlockProvisioningPage = (unit: DiskUnit): Uint8Array =>
   page(4, (view) => {
     if (!unit.thin) return

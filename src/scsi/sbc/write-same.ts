@@ -1,18 +1,17 @@
 import type { Completion } from "../../base/completion.ts"
 import { SCRATCH_BYTES } from "../../base/limits.ts"
+import { WriteSameBit } from "../cdb/block.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { invalidFieldInCdb, lengthFieldOf, wrongDataOutLength } from "./fields.ts"
 import { throwIfAborted } from "./medium.ts"
 import { eachDataOut } from "./transfer.ts"
 
-/** Bits of byte 1. LBDATA and PBDATA, obsolete, and ANCHOR, not offered, are refused by the usage mask. */
-export const WriteSameFlag = { unmap: 0x08, noDataOutBuffer: 0x01 } as const
-
 /**
  * WRITE SAME (SBC-3 §5.43, 5.44). NUMBER OF LOGICAL BLOCKS 0 means up to the end of the medium (WSNZ is 0). With UNMAP
  * a block of zeroes deallocates, any other is written, since unmapped blocks read as zeroes here (LBPRZ); without,
- * zeroes keep their storage. NDOB stands for a block of zeroes.
+ * zeroes keep their storage. NDOB stands for a block of zeroes. ANCHOR, and
+ * the obsolete LBDATA and PBDATA, are refused by the usage mask.
  */
 export function writeSame(
   task: Task,
@@ -32,8 +31,8 @@ export function writeSame(
   }
   const offset = lba * unit.blockBytes
   const bytes = count * unit.blockBytes
-  const unmap = (flags & WriteSameFlag.unmap) !== 0
-  if ((flags & WriteSameFlag.noDataOutBuffer) !== 0) return zero(task, unit, offset, bytes, unmap)
+  const unmap = (flags & WriteSameBit.unmap) !== 0
+  if ((flags & WriteSameBit.noDataOutBuffer) !== 0) return zero(task, unit, offset, bytes, unmap)
   task.dataOutBytes = unit.blockBytes
   if (task.dataOutBytesMax !== unit.blockBytes) {
     throw wrongDataOutLength(`WRITE SAME takes one block of data, not ${task.dataOutBytesMax} bytes`)
