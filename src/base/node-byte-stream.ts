@@ -168,4 +168,3 @@ export class NodeByteStream implements ByteStream {
     this.#socket.destroy()
   }
 }
-

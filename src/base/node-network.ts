@@ -33,10 +33,7 @@ function connect(
   })
 }
 
-function listen(
-  at: { host: string; port: number },
-  accept: (stream: ByteStream) => void,
-): Promise<Listener> {
+function listen(at: { host: string; port: number }, accept: (stream: ByteStream) => void): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
       // A peer that has gone before it was accepted has no address any more.

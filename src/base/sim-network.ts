@@ -67,10 +67,7 @@ export class SimNetwork implements Network {
     else this.#refused.delete(port)
   }
 
-  connect(
-    to: { host: string; port: number },
-    options: { signal?: AbortSignal } = {},
-  ): Promise<ByteStream> {
+  connect(to: { host: string; port: number }, options: { signal?: AbortSignal } = {}): Promise<ByteStream> {
     const { signal } = options
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error)
@@ -108,10 +105,7 @@ export class SimNetwork implements Network {
     return client
   }
 
-  listen(
-    at: { host: string; port: number },
-    accept: (stream: ByteStream) => void,
-  ): Promise<Listener> {
+  listen(at: { host: string; port: number }, accept: (stream: ByteStream) => void): Promise<Listener> {
     const port = at.port === 0 ? this.#nextPort++ : at.port
     if (this.#listeners.has(port)) {
       const where = hostAndPort(at.host, port)

@@ -40,7 +40,13 @@ export class DataInSender {
     this.#burstBytes = keys.maxBurstLength & ~3
   }
 
-  put(initiatorTaskTag: number, bufferOffset: number, buffer: DataBuffer, bytes: number, final: boolean): void {
+  put(
+    initiatorTaskTag: number,
+    bufferOffset: number,
+    buffer: DataBuffer,
+    bytes: number,
+    final: boolean,
+  ): void {
     // A task of one PDU, as most are, needs no entry: what its response has to know is kept with the open Data-In.
     const single = final && bufferOffset === 0 && bytes <= this.#pduBytesMax && bytes <= this.#burstBytes
     const task = single ? undefined : this.#tasks.open(initiatorTaskTag)

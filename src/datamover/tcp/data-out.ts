@@ -93,13 +93,7 @@ export class DataOutReceiver {
     }
     const offset = view.getUint32(at + 40) - burst.transfer.bufferOffset
     const final = (view.getUint8(at + 1) & FINAL) !== 0
-    const wrong = burst.take(
-      offset,
-      pdu.dataBytes,
-      view.getUint32(at + 36),
-      final,
-      this.keys.dataPduInOrder,
-    )
+    const wrong = burst.take(offset, pdu.dataBytes, view.getUint32(at + 36), final, this.keys.dataPduInOrder)
     if (wrong !== undefined) return this.#complain(RejectReason.protocolError, wrong)
     sink.bytes = burst.transfer.into
     sink.at = offset

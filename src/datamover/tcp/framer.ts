@@ -194,7 +194,11 @@ export class Framer {
   run(): void {
     while (!this.halted) {
       const goesOn =
-        this.#phase === "header" ? this.#header() : this.#phase === "gathering" ? this.#gather() : this.#place()
+        this.#phase === "header"
+          ? this.#header()
+          : this.#phase === "gathering"
+            ? this.#gather()
+            : this.#place()
       if (!goesOn) return
     }
   }

@@ -35,7 +35,8 @@ export class InitiatorTask {
   /** Takes note of an R2T for dataOut[offset, offset + bytes). Returns what's wrong with it, if anything. */
   takeRequest(offset: number, bytes: number, r2tSn: number, burstBytesMax: number): string | undefined {
     if (r2tSn !== this.#dataSn) return `R2T number ${r2tSn} came where ${this.#dataSn} was due`
-    if (bytes === 0 || bytes > burstBytesMax) return `an R2T asks for ${bytes} bytes, at most ${burstBytesMax} may be`
+    if (bytes === 0 || bytes > burstBytesMax)
+      return `an R2T asks for ${bytes} bytes, at most ${burstBytesMax} may be`
     if (offset + bytes > (this.dataOut?.length ?? 0)) return "an R2T asks for more than the command writes"
     this.#dataSn++
     return undefined

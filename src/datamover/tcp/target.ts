@@ -111,7 +111,8 @@ export class TcpTargetDatamover extends TcpConnection implements TargetDatamover
   }
 
   override sendControl(header: Uint8Array, data?: Uint8Array | DataBuffer): void {
-    if ((header[0]! & OPCODE_MASK) !== Opcode.scsiResponse || this.over) return super.sendControl(header, data)
+    if ((header[0]! & OPCODE_MASK) !== Opcode.scsiResponse || this.over)
+      return super.sendControl(header, data)
     const initiatorTaskTag = uint32At(header, 16)
     if (data === undefined && this.#dataIn.join(header, initiatorTaskTag)) {
       this.#tasks.take(initiatorTaskTag)

@@ -15,12 +15,17 @@ const UNCOUNTED_BYTES = 3
  *
  * AHSLength counts the specific part in bytes, from byte 3 on and without the padding.
  */
-export class AdditionalHeaderSegment extends defineHeader("Additional Header Segment", "RFC 7143 §11.2.2", 4, {
-  ahsLength: u16(0),
-  reservedType: reserved(2, 0b1100_0000),
-  ahsType: bits(2, 0, 6),
-  specific: reservedBytes(3, 1), // reserved in both types there are
-}) {}
+export class AdditionalHeaderSegment extends defineHeader(
+  "Additional Header Segment",
+  "RFC 7143 §11.2.2",
+  4,
+  {
+    ahsLength: u16(0),
+    reservedType: reserved(2, 0b1100_0000),
+    ahsType: bits(2, 0, 6),
+    specific: reservedBytes(3, 1), // reserved in both types there are
+  },
+) {}
 
 /** What the additional header segments of a SCSI Command say. */
 export interface AdditionalHeaders {
