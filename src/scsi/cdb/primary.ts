@@ -39,7 +39,11 @@ export interface ModeSenseOptions {
 }
 
 /** SPC-4 §6.11. */
-export function modeSense6(page: number, allocationBytes: number, options: ModeSenseOptions = {}): Uint8Array {
+export function modeSense6(
+  page: number,
+  allocationBytes: number,
+  options: ModeSenseOptions = {},
+): Uint8Array {
   const cdb = new Uint8Array(6)
   cdb[0] = OperationCode.modeSense6
   putPage(cdb, page, options)
@@ -48,7 +52,11 @@ export function modeSense6(page: number, allocationBytes: number, options: ModeS
 }
 
 /** SPC-4 §6.12. */
-export function modeSense10(page: number, allocationBytes: number, options: ModeSenseOptions = {}): Uint8Array {
+export function modeSense10(
+  page: number,
+  allocationBytes: number,
+  options: ModeSenseOptions = {},
+): Uint8Array {
   const cdb = new Uint8Array(10)
   cdb[0] = OperationCode.modeSense10
   putPage(cdb, page, options)
@@ -142,7 +150,10 @@ export function reportSupportedOperationCodes(
 }
 
 /** SPC-4 §6.36. `extended` (REPD): with timeouts. */
-export function reportSupportedTaskManagementFunctions(allocationBytes: number, extended = false): Uint8Array {
+export function reportSupportedTaskManagementFunctions(
+  allocationBytes: number,
+  extended = false,
+): Uint8Array {
   const cdb = maintenanceIn(MaintenanceIn.reportSupportedTaskManagementFunctions, allocationBytes)
   if (extended) cdb[2] = 0x80
   return cdb

@@ -1,3 +1,5 @@
+import { u16 } from "../cdb/fields.ts"
+import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
@@ -35,18 +37,17 @@ function inquiryData(task: Task, { vendor, product, revision }: LogicalUnitIdent
 
 const inquiry: Command = {
   name: "INQUIRY",
-  opcode: 0x12,
-  usage: [0x12, 0, 0, 0xff, 0xff, 0],
+  opcode: OperationCode.inquiry,
+  usage: [OperationCode.inquiry, 0, 0, 0xff, 0xff, 0],
   access: "none",
   passesUnitAttention: true,
-  execute: (task, unit) =>
-    sendParameterData(task, inquiryData(task, unit.identity), (task.cdb[3]! << 8) | task.cdb[4]!),
+  execute: (task, unit) => sendParameterData(task, inquiryData(task, unit.identity), u16(task.cdb, 3)),
 }
 
 const testUnitReady: Command = {
   name: "TEST UNIT READY",
-  opcode: 0x00,
-  usage: [0x00, 0, 0, 0, 0, 0],
+  opcode: OperationCode.testUnitReady,
+  usage: [OperationCode.testUnitReady, 0, 0, 0, 0, 0],
   access: "none",
   execute: (task) => {
     if (!isWellKnown(task)) throw notSupported()

@@ -140,9 +140,14 @@ export abstract class LogicalUnit {
     this.#itls.get(nexus)?.attentions.clear(asc)
   }
 
-  /** Takes the next unit attention of a nexus: REQUEST SENSE reports it as data. */
+  /**
+   * Takes the next unit attention of a nexus, to be reported. REPORTED LUNS DATA HAS CHANGED is then over on the other
+   * units too: it is said once per nexus (LUICLR of VPD page 86h).
+   */
   takeUnitAttention(nexus: Nexus): number | undefined {
-    return this.#itls.get(nexus)?.attentions.take()
+    const asc = this.#itls.get(nexus)?.attentions.take()
+    if (asc === Asc.reportedLunsDataHasChanged) nexus.inventory?.clearUnitAttention(nexus, asc)
+    return asc
   }
 
   // ---------------------------------------------------------------------------------------------------- tasks
@@ -181,7 +186,9 @@ export abstract class LogicalUnit {
   #process(task: Task): Completion {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
     const { attentions } = task.itl!
-    if (attentions.size > 0 && command?.passesUnitAttention !== true) throw unitAttention(attentions.take()!)
+    if (attentions.size > 0 && command?.passesUnitAttention !== true) {
+      throw unitAttention(this.takeUnitAttention(task.nexus)!)
+    }
     if (command === undefined) throw this.unknownCommand(task)
     if (this.reservation.conflicts(task.nexus, command)) {
       return task.sendCommandComplete(Status.reservationConflict)

@@ -1,6 +1,9 @@
 import type { Completion } from "../../base/completion.ts"
-import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { u32 } from "../cdb/fields.ts"
+import { OperationCode } from "../spec/operation-code.ts"
+import { Asc } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
+import { invalidFieldInCdb } from "./field-error.ts"
 import { lunFieldHead, REPORT_LUNS_WELL_KNOWN } from "./lun.ts"
 import { sendParameterData } from "./parameter-data.ts"
 import type { Task } from "./task.ts"
@@ -16,9 +19,9 @@ const ENTRY_BYTES = 8
  */
 function reportLuns(task: Task): Completion {
   const { cdb, nexus } = task
-  const allocationBytes = ((cdb[6]! << 24) | (cdb[7]! << 16) | (cdb[8]! << 8) | cdb[9]!) >>> 0
+  const allocationBytes = u32(cdb, 6)
   if (allocationBytes < ALLOCATION_BYTES_MIN) {
-    throw invalidField(6, "REPORT LUNS wants an ALLOCATION LENGTH of at least 16")
+    throw invalidFieldInCdb("REPORT LUNS wants an ALLOCATION LENGTH of at least 16", 6)
   }
   const all = nexus.inventory?.luns() ?? []
   const luns = selected(cdb[2]!, all)
@@ -35,7 +38,7 @@ function selected(select: number, luns: number[]): number[] {
     case SelectReport.all:
       return [...luns, REPORT_LUNS_WELL_KNOWN]
     default:
-      throw invalidField(2, `SELECT REPORT ${select.toString(16)}h is not known`)
+      throw invalidFieldInCdb(`SELECT REPORT ${select.toString(16)}h is not known`, 2)
   }
 }
 
@@ -47,13 +50,10 @@ function lunList(luns: readonly number[]): Uint8Array {
   return bytes
 }
 
-const invalidField = (byte: number, message: string): SenseError =>
-  new SenseError(SenseKey.illegalRequest, Asc.invalidFieldInCdb, message, { field: { in: "cdb", byte } })
-
 export const reportLunsCommand: Command = {
   name: "REPORT LUNS",
-  opcode: 0xa0,
-  usage: [0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0],
+  opcode: OperationCode.reportLuns,
+  usage: [OperationCode.reportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0],
   access: "none",
   passesUnitAttention: true,
   execute: reportLuns,

@@ -1,17 +1,18 @@
+import { OperationCode } from "../spec/operation-code.ts"
 import { encodeSense, type Sense } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
+import type { LogicalUnit } from "./logical-unit.ts"
 import { sendParameterData } from "./parameter-data.ts"
+import type { Task } from "./task.ts"
 
 /** DESC of REQUEST SENSE: which format the data comes in, whatever the control mode page says. */
 const DESC = 0x01
 
 /** REQUEST SENSE (SPC-4 §6.39) of a logical unit that has `sense` to tell: it comes as data, with status GOOD. */
-export const requestSenseCommand = (
-  sense: (task: Parameters<Command["execute"]>[0], unit: Parameters<Command["execute"]>[1]) => Sense,
-): Command => ({
+export const requestSenseCommand = (sense: (task: Task, unit: LogicalUnit) => Sense): Command => ({
   name: "REQUEST SENSE",
-  opcode: 0x03,
-  usage: [0x03, DESC, 0, 0, 0xff, 0],
+  opcode: OperationCode.requestSense,
+  usage: [OperationCode.requestSense, DESC, 0, 0, 0xff, 0],
   access: "none",
   passesUnitAttention: true,
   execute: (task, unit) => {

@@ -10,6 +10,16 @@ export const TaskManagementFunction = {
 } as const
 export type TaskManagementFunction = (typeof TaskManagementFunction)[keyof typeof TaskManagementFunction]
 
+/** Those ScsiTarget carries out; CLEAR ACA isn't, since there is no ACA condition (NORMACA of INQUIRY is 0). */
+export const supportedTaskManagementFunctions: readonly TaskManagementFunction[] = [
+  TaskManagementFunction.abortTask,
+  TaskManagementFunction.abortTaskSet,
+  TaskManagementFunction.clearTaskSet,
+  TaskManagementFunction.logicalUnitReset,
+  TaskManagementFunction.targetWarmReset,
+  TaskManagementFunction.targetColdReset,
+]
+
 /** Service responses of task management functions, numbered as iSCSI does (RFC 7143 §11.6.1). */
 export const TaskManagementServiceResponse = {
   functionComplete: 0,

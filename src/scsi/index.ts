@@ -1,0 +1,36 @@
+/** The SCSI engine: a target device without a transport, and what initiators need to talk to one. */
+export * as cdb from "./cdb/index.ts"
+export type { Command } from "./sam/command.ts"
+export {
+  Association,
+  CodeSet,
+  type Designator,
+  DesignatorType,
+  type LogicalUnitIdentity,
+} from "./sam/identity.ts"
+export { LogicalUnit } from "./sam/logical-unit.ts"
+export type { ModePage } from "./sam/mode-page.ts"
+export { Nexus, type NexusIdentity } from "./sam/nexus.ts"
+export { ScsiTarget, type ScsiTargetOptions } from "./sam/scsi-target.ts"
+export { Task, TaskAttribute, type TaskState } from "./sam/task.ts"
+export {
+  TaskManagementFunction,
+  type TaskManagementRequest,
+  TaskManagementServiceResponse,
+} from "./sam/transport-services.ts"
+export type { VpdPage } from "./sam/vpd-page.ts"
+export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
+export { type DerivedNames, deriveNames, spcCommands, spcModePages, spcVpdPages } from "./spc/index.ts"
+export { cdbBytesOf, OperationCode } from "./spec/operation-code.ts"
+export {
+  Asc,
+  decodeSense,
+  encodeSense,
+  type Sense,
+  type SenseDetail,
+  SenseError,
+  type SenseFormat,
+  SenseKey,
+} from "./spec/sense.ts"
+export { ascText, senseKeyText, senseText } from "./spec/sense-text.ts"
+export { Status } from "./spec/status.ts"
