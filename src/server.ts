@@ -10,6 +10,7 @@ import { identitySubject, openDevice } from "./control/devices.ts"
 import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
+import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
 import { NetworkEntity } from "./target/network-entity.ts"
 import type { Portal } from "./target/portal.ts"
 import { Target } from "./target/target.ts"
@@ -154,6 +155,20 @@ class Composition implements Server {
       await attempt(claim.release())
     }
     if (failures.length > 0) throw failures[0]
+  }
+}
+
+function unitOptions(configuration: LogicalUnitConfiguration, { serial, naa }: Identity): DiskUnitOptions {
+  const { vendor, product, revision, blockSize } = configuration
+  return {
+    identity: {
+      serial,
+      naa,
+      ...(vendor !== undefined && { vendor }),
+      ...(product !== undefined && { product }),
+      ...(revision !== undefined && { revision }),
+    },
+    ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
   }
 }
 

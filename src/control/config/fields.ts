@@ -1,5 +1,6 @@
 import { isIP } from "node:net"
 import * as z from "zod"
+import { parseHostPort } from "../host-port.ts"
 import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from "../sizes.ts"
 import { parseIscsiName } from "../../wire/text.ts"
 import { suggest } from "../suggest.ts"
@@ -65,24 +66,6 @@ export const iscsiName = () =>
     context.addIssue({ code: "custom", message: `${NAME_EXPECTED}, found ${JSON.stringify(text)}` })
     return z.NEVER
   })
-
-export interface HostPort {
-  readonly host: string
-  readonly port: number
-}
-
-export const ISCSI_PORT = 3260
-
-/** "host", "host:port", "[ipv6]:port", "ipv6", ":port" (all addresses); undefined: none of them. */
-export function parseHostPort(text: string): HostPort | undefined {
-  if (isIP(text) === 6) return { host: text, port: ISCSI_PORT }
-  const match = /^(?:\[([^\]]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text)
-  if (!match || text === "") return undefined
-  const [, bracketed, plain, digits] = match
-  const port = digits === undefined ? ISCSI_PORT : Number(digits)
-  if (port > 65535 || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined
-  return { host: (bracketed ?? plain) || "::", port }
-}
 
 const LISTEN_EXPECTED = "expected an address such as 127.0.0.1:3260, 0.0.0.0:3260 or [::]:3260"
 

@@ -30,9 +30,9 @@ function logicalUnit(at: ConfigurationContext) {
       .transform((digits) => digits.toLowerCase())
       .exactOptional()
       .describe("NAA designator (VPD page 83h); default: made once, and remembered"),
-    vendor: printable(8).describe("T10 vendor identification; default: SANLET"),
+    vendor: printable(8).describe("T10 vendor identification; default: sanlet"),
     product: printable(16).describe("Product identification; default: disk"),
-    revision: printable(4).describe("Product revision level"),
+    revision: printable(4).describe("Product revision level; default: 1"),
     blockSize: z.literal([512, 4096]).exactOptional().describe("Logical block, in bytes; default: 512"),
   })
 }

@@ -1,0 +1,73 @@
+/** What stands behind the options in each command's help. Examples first: they are what most people look for. */
+
+export const description = "A SAN in one process: serves disks over iSCSI, and uses those of others."
+
+export const root = `
+Examples:
+  sanlet serve                                  a new 10 GiB disk, kept for the next time
+  sanlet serve disk.img --size 100G             an image, created if it doesn't exist
+  sanlet ls iscsi://192.0.2.1                   what is there
+  sanlet copy vm.img iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --verify
+
+URLs are libiscsi's: iscsi://[user[%secret]@]host[:port]/target-iqn/lun[?header_digest=crc32c&data_digest=crc32c].
+Secrets may also come from LIBISCSI_CHAP_USERNAME and LIBISCSI_CHAP_PASSWORD (and _TARGET_ of these).
+
+Exit codes: 0 success, 1 it failed, 2 wrong arguments or configuration, 3 copies differ, 130 interrupted.
+NO_COLOR switches colours off; SANLET_DEBUG=1 shows where errors come from.`
+
+export const serve = `
+Prints one line "ready <iscsi-url>" per LUN when logins are accepted. Without IMAGE it serves disk.img in
+$XDG_STATE_HOME/sanlet (or ~/.local/state/sanlet), 10 GiB unless --size says otherwise. Images become LUN 0, 1, 2, ...
+of one target. SIGINT and SIGTERM stop it in order, a second one at once.
+
+Examples:
+  sanlet serve
+  sanlet serve system.img data.img --size 100G
+  sanlet serve /dev/disk/by-id/ata-EXAMPLE --read-only
+  sanlet serve disk.img --listen 0.0.0.0:3260 --listen '[::]:3260' --target iqn.2026-01.org.example:disk
+  sanlet serve --config san.yaml --log-level debug
+  sanlet serve disk.img --listen 127.0.0.1:0 --json          any free port; JSON for programs`
+
+export const discover = `
+Examples:
+  sanlet discover 192.0.2.1
+  sanlet discover iscsi://alice%0123456789ab@[2001:db8::1]:3260 --json`
+
+export const ls = `
+Without URL it asks this machine (iscsi://127.0.0.1). MODE is rw or ro, and whether unmapped blocks are given back.
+
+Examples:
+  sanlet ls
+  sanlet ls iscsi://192.0.2.1
+  sanlet ls iscsi://192.0.2.1/iqn.2026-01.org.example:disk --json`
+
+export const info = `
+Examples:
+  sanlet info iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0
+  sanlet info 192.0.2.1/iqn.2026-01.org.example:disk/0 --hex
+  sanlet info 'iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0?header_digest=crc32c'`
+
+export const copy = `
+SRC and DST are iscsi:// URLs, files or block devices. Holes and zeroes are neither read nor written where that isn't
+needed. A DST file that doesn't exist is created; a LUN must be large enough, and what lies behind is left alone.
+
+Examples:
+  sanlet copy vm.img iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --verify
+  sanlet copy iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 backup.img
+  sanlet copy iscsi://old/iqn.2026-01.org.example:a/0 iscsi://new/iqn.2026-01.org.example:b/0`
+
+export const bench = `
+Only reads, unless --write says otherwise: writing destroys what is on the disk.
+
+Examples:
+  sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0
+  sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --depth 1 --block 1M --pattern sequential
+  sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:scratch/0 --write 30 --duration 1m --json`
+
+export const checkConfig = `
+Every error is told as file:line:column: key: what was expected.
+
+Examples:
+  sanlet check-config san.yaml
+  sanlet check-config --schema > sanlet.schema.json      then, in the YAML file's first line:
+                                                         # yaml-language-server: $schema=sanlet.schema.json`

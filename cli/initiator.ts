@@ -1,0 +1,29 @@
+import type { Log } from "../src/base/log.ts"
+import { Initiator, type InitiatorOptions } from "../src/initiator/index.ts"
+import type { Session } from "./session.ts"
+
+/** What every command that logs in takes. */
+export interface LoginOptions {
+  /** The initiator's iSCSI name. */
+  readonly initiator?: string
+}
+
+export function initiatorFor(
+  options: LoginOptions,
+  { terminal }: Session,
+  more: InitiatorOptions = {},
+): Initiator {
+  return new Initiator({
+    ...(options.initiator !== undefined && { name: options.initiator }),
+    environment: terminal.env,
+    reconnect: false,
+    ...more,
+  })
+}
+
+/** Where a command that must not fail silently tells of lost connections. */
+export function warningsTo(write: (line: string) => void): Log {
+  const tell = (fields: { error?: unknown }, message: string) =>
+    write(`${message}${fields.error === undefined ? "" : `: ${String(fields.error)}`}`)
+  return { debug: () => {}, info: () => {}, warn: tell, error: tell }
+}

@@ -1,0 +1,71 @@
+import { isIP } from "node:net"
+import { networkInterfaces } from "node:os"
+import type { ServedUnit, ServerStatus } from "../../src/control/api/index.ts"
+import { formatBytes } from "../../src/control/sizes.ts"
+import type { Style } from "./style.ts"
+
+/** How to use what is being served, from here and from elsewhere. */
+export function connectHints(server: ServerStatus, style: Style, created?: string): string[] {
+  const unit = server.units[0]
+  if (!unit) return []
+  const open = server.portals.filter(({ address }) => !isLoopback(hostOf(address)))
+  return [
+    "",
+    ...server.units.map((served) => describeUnit(served, served.device === created, style)),
+    "",
+    ...examples(unit, style),
+    "",
+    ...(open.length > 0 ? reachHints(open[0]!.address, server, style) : [LOCAL_ONLY]),
+    `${style.bold("Ctrl-C")} stops it; initiators are logged out and everything is flushed.`,
+    "",
+  ]
+}
+
+const LOCAL_ONLY = "Only this machine can connect. For others: --listen 0.0.0.0:3260 or --listen '[::]:3260'."
+
+function describeUnit(unit: ServedUnit, isNew: boolean, style: Style): string {
+  const notes = [isNew ? "a new, sparse file" : "", unit.readOnly ? "read-only" : ""].filter((note) => note)
+  const what = notes.length > 0 ? ` (${notes.join(", ")})` : ""
+  return `LUN ${unit.lun}: ${style.bold(formatBytes(unit.sizeBytes))} in ${unit.device}${what}`
+}
+
+function examples({ url, target, authenticated }: ServedUnit, style: Style): string[] {
+  const portal = url.split("/")[2] ?? ""
+  const chap = authenticated ? "  (first set node.session.auth.* : the target asks for CHAP)" : ""
+  const row = (what: string, command: string, comment = "") =>
+    `  ${style.dim(what.padEnd(12))}${style.cyan(command)}${comment ? `  ${style.dim(comment)}` : ""}`
+  return [
+    row("open-iscsi", `sudo iscsiadm -m discovery -t sendtargets -p ${portal}`),
+    row("", `sudo iscsiadm -m node -T ${target} -p ${portal} --login`, `then: lsblk -S${chap}`),
+    row("qemu", `qemu-img info ${url}`),
+    row("", `qemu-system-x86_64 -m 1G -drive file=${url},format=raw,if=virtio`),
+    row("sanlet", `npx sanlet info ${url}`),
+    row("", `npx sanlet copy some.img ${url} --verify`),
+  ]
+}
+
+/** Of a portal others can reach. */
+function reachHints(address: string, { units }: ServerStatus, style: Style): string[] {
+  const port = address.slice(address.lastIndexOf(":") + 1)
+  const host = hostOf(address)
+  const others = host === "0.0.0.0" || host === "::" ? ownAddresses(host === "::") : [host]
+  const reached = others.map((other) => (isIP(other) === 6 ? `[${other}]:${port}` : `${other}:${port}`))
+  const lines = reached.length > 0 ? [`Others connect to ${reached.join(", ")}.`] : []
+  if (units.every(({ authenticated }) => authenticated)) return lines
+  const warning = "Whoever reaches that address can read and write these disks"
+  return [...lines, `${style.yellow(warning)}: CHAP and access lists are set with --config.`]
+}
+
+function ownAddresses(both: boolean): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  return all
+    .filter(
+      ({ internal, family, address }) =>
+        !internal && !address.startsWith("fe80") && (both || family === "IPv4"),
+    )
+    .map(({ address }) => address)
+}
+
+const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "")
+const isLoopback = (host: string): boolean =>
+  host === "::1" || host === "localhost" || host.startsWith("127.")
