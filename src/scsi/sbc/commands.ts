@@ -3,6 +3,7 @@ import { WriteSameBit } from "../cdb/block.ts"
 import { u16, u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import type { Task } from "../sam/task.ts"
+import { spcCommands } from "../spc/index.ts"
 import { OperationCode, ServiceActionIn16 } from "../spec/operation-code.ts"
 import { preFetch, synchronizeCache } from "./cache.ts"
 import { readCapacity10, readCapacity16 } from "./capacity.ts"
@@ -243,8 +244,8 @@ const thinCommands: readonly DiskCommand[] = [
   },
 ]
 
-const thick: readonly DiskCommand[] = [...transferCommands, ...otherCommands, ...thickCommands]
-const thin: readonly DiskCommand[] = [...transferCommands, ...otherCommands, ...thinCommands]
+const thick: readonly Command[] = [...spcCommands, ...transferCommands, ...otherCommands, ...thickCommands]
+const thin: readonly Command[] = [...spcCommands, ...transferCommands, ...otherCommands, ...thinCommands]
 
-/** What SBC-3 adds to the commands of every logical unit: the same list each time, so that it is compiled once. */
-export const diskCommands = (isThin: boolean): readonly DiskCommand[] => (isThin ? thin : thick)
+/** The commands of a disk: the same list each time, so that it is compiled once. */
+export const diskCommands = (isThin: boolean): readonly Command[] => (isThin ? thin : thick)

@@ -2,11 +2,13 @@ import type { BlockDevice } from "../../backstore/block-device.ts"
 import { SanletError } from "../../base/errors.ts"
 import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
 import type { Random } from "../../base/random.ts"
+import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
+import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
-import { invalidFieldInCdb, invalidFieldInParameterList, lengthFieldOf } from "./fields.ts"
+import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
 import { diskModePages } from "./mode-pages.ts"
@@ -50,7 +52,7 @@ export class DiskUnit extends LogicalUnit {
   readonly thin: boolean
   readonly rotationRate: number
   readonly limits: DiskLimits
-  readonly commands: ReturnType<typeof diskCommands>
+  readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages = diskModePages
   readonly peripheralDeviceType = 0x00

@@ -18,17 +18,6 @@ export const lengthFieldOf = (cdb: Uint8Array): number => {
   }
 }
 
-/** A CDB being refused, with the field pointer at the byte (and bit) that is wrong. */
-export const invalidFieldInCdb = (message: string, byte: number, bit?: number): SenseError =>
-  new SenseError(SenseKey.illegalRequest, Asc.invalidFieldInCdb, message, {
-    field: bit === undefined ? { in: "cdb", byte } : { in: "cdb", byte, bit },
-  })
-
-export const invalidFieldInParameterList = (message: string, byte: number): SenseError =>
-  new SenseError(SenseKey.illegalRequest, Asc.invalidFieldInParameterList, message, {
-    field: { in: "parameters", byte },
-  })
-
 /**
  * The initiator announced an amount of data that doesn't fit the CDB: nothing is transferred (one of the ways FCP-4
  * allows for an overrun; iSCSI leaves it to the SCSI layer).

@@ -7,6 +7,7 @@ import {
   DesignatorType,
   type LogicalUnitIdentity,
 } from "../sam/identity.ts"
+import { deriveNames } from "../spc/index.ts"
 
 /** Who a disk is. Two disks must never share a serial number or an NAA name: initiators would take them for one. */
 export interface DiskIdentity {
@@ -16,9 +17,9 @@ export interface DiskIdentity {
   readonly product?: string
   /** Up to 4 characters. Default "1". */
   readonly revision?: string
-  /** Up to 252 characters. Default: the NAA name. */
+  /** Up to 252 characters. Default: a random one, not the same after a restart. */
   readonly serial?: string
-  /** An NAA name as 16 or 32 hexadecimal digits. Default: a random one, so not the same after a restart. */
+  /** An NAA name as 16 or 32 hexadecimal digits. Default: derived from the serial number. */
   readonly naa?: string
 }
 
@@ -30,7 +31,8 @@ export function completeIdentity(
   identity: DiskIdentity = {},
   random: Random = systemRandom,
 ): LogicalUnitIdentity {
-  const naa = (identity.naa ?? randomNaa(random)).toLowerCase()
+  const names = deriveNames(identity.serial ?? Buffer.from(random.fill(new Uint8Array(16))).toString("hex"))
+  const naa = (identity.naa ?? names.naa).toLowerCase()
   if (!/^([0-9a-f]{16}){1,2}$/.test(naa)) {
     throw new SanletError(
       "ERR_DISK_IDENTITY",
@@ -40,14 +42,9 @@ export function completeIdentity(
   const vendor = printable("vendor", identity.vendor ?? "sanlet", 8)
   const product = printable("product", identity.product ?? "disk", 16)
   const revision = printable("revision", identity.revision ?? "1", 4)
-  const serial = printable("serial number", identity.serial ?? naa, 252)
-  return {
-    vendor,
-    product,
-    revision,
-    serial,
-    designators: [naaDesignator(naa), t10Designator(vendor, product, serial)],
-  }
+  const serial = printable("serial number", identity.serial ?? names.serial, 252)
+  const designators = [naaDesignator(naa), t10Designator(vendor, product, serial)]
+  return { vendor, product, revision, serial, designators }
 }
 
 const naaDesignator = (naa: string): Designator => ({
@@ -66,13 +63,6 @@ const t10Designator = (vendor: string, product: string, serial: string): Designa
     Buffer.from(`${vendor.padEnd(8)}${product.padEnd(16)}${serial}`.slice(0, 255), "ascii"),
   ),
 })
-
-/** NAA 3h, locally assigned (SPC-4 §7.8.6.6.4): the other 60 bits are ours. */
-function randomNaa(random: Random): string {
-  const bytes = random.fill(new Uint8Array(8))
-  bytes[0] = 0x30 | (bytes[0]! & 0x0f)
-  return Buffer.from(bytes).toString("hex")
-}
 
 function printable(what: string, text: string, charactersMax: number): string {
   if (text.length >= 1 && text.length <= charactersMax && /^[ -~]*$/.test(text)) return text

@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import type { ModePage } from "../sam/mode-page.ts"
+import { spcModePages } from "../spc/index.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 const RECOVERY_BYTES = 0x0a
@@ -39,5 +40,5 @@ const cachingPage: ModePage<DiskUnit> = {
   },
 }
 
-/** What SBC-3 adds to the mode pages of every logical unit, by rising code. */
-export const diskModePages: readonly ModePage<DiskUnit>[] = [errorRecovery, cachingPage]
+/** The mode pages of a disk, by rising code. */
+export const diskModePages: readonly ModePage[] = [errorRecovery, cachingPage, ...spcModePages]

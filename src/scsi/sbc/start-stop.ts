@@ -1,7 +1,7 @@
 import type { Completion } from "../../base/completion.ts"
+import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { invalidFieldInCdb } from "./fields.ts"
 
 const IMMED = 0x01
 const NO_FLUSH = 0x04

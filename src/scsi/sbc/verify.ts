@@ -1,8 +1,9 @@
 import type { Completion } from "../../base/completion.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { invalidFieldInCdb, wrongDataOutLength } from "./fields.ts"
+import { wrongDataOutLength } from "./fields.ts"
 import { dataOutBytes, eachDataOut, eachPieceRead } from "./transfer.ts"
 
 /** BYTCHK: what the medium is compared with. */

@@ -1,5 +1,6 @@
 import { TRANSFER_STEP_BYTES, UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX } from "../../base/limits.ts"
 import type { VpdPage } from "../sam/vpd-page.ts"
+import { spcVpdPages } from "../spc/index.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 /**
@@ -13,7 +14,7 @@ const page = (lengthBytes: number, write: (view: DataView) => void): Uint8Array 
 }
 
 /** Block Limits, B0h (SBC-3). */
-export const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
+const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     const { limits, blockBytes, device } = unit
     // Byte 4: WSNZ is 0, so WRITE SAME takes 0 blocks for "up to the end".
@@ -31,7 +32,7 @@ export const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
   })
 
 /** Block Device Characteristics, B1h (SBC-3). */
-export const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
+const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     view.setUint16(4, unit.rotationRate)
     // FUAB: SYNCHRONIZE CACHE reaches the medium. VBULS: unmapped blocks can be verified, they are zeroes.
@@ -39,7 +40,7 @@ export const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
   })
 
 /** Logical Block Provisioning, B2h (SBC-3). */
-export const logicalBlockProvisioningPage = (unit: DiskUnit): Uint8Array =>
+const logicalBlockProvisioningPage = (unit: DiskUnit): Uint8Array =>
   page(4, (view) => {
     if (!unit.thin) return
     view.setUint8(5, 0b1110_0100) // LBPU, LBPWS, LBPWS10; LBPRZ 001b: unmapped blocks read as zeroes
@@ -51,9 +52,11 @@ function setBlocks64(view: DataView, at: number, blocks: number): void {
   view.setUint32(at + 4, blocks >>> 0)
 }
 
-/** What SBC-3 adds to the VPD pages of every logical unit, by rising code. */
-export const diskVpdPages: readonly VpdPage<DiskUnit>[] = [
+const blockPages: readonly VpdPage<DiskUnit>[] = [
   { code: 0xb0, build: blockLimitsPage },
   { code: 0xb1, build: blockDeviceCharacteristicsPage },
   { code: 0xb2, build: logicalBlockProvisioningPage },
 ]
+
+/** The VPD pages of a disk, by rising code. */
+export const diskVpdPages: readonly VpdPage[] = [...spcVpdPages, ...blockPages]

@@ -1,9 +1,10 @@
 import type { Completion } from "../../base/completion.ts"
 import { SCRATCH_BYTES } from "../../base/limits.ts"
 import { WriteSameBit } from "../cdb/block.ts"
+import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { invalidFieldInCdb, lengthFieldOf, wrongDataOutLength } from "./fields.ts"
+import { lengthFieldOf, wrongDataOutLength } from "./fields.ts"
 import { throwIfAborted } from "./medium.ts"
 import { eachDataOut } from "./transfer.ts"
 

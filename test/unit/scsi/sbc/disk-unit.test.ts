@@ -335,7 +335,12 @@ describe("the making of a disk", () => {
     const random = new SeededRandom(1)
     const units = Array.from({ length: 500 }, () => new DiskUnit(new TestDevice(512), { random }))
     assert.equal(new Set(units.map(({ identity }) => identity.serial)).size, 500)
-    assert.ok(units.every(({ identity }) => /^3[0-9a-f]{15}$/.test(identity.serial)))
+    const naas = units.map(({ identity }) => Buffer.from(identity.designators[0]!.bytes).toString("hex"))
+    assert.equal(new Set(naas).size, 500)
+    assert.ok(naas.every((naa) => /^3[0-9a-f]{15}$/.test(naa)))
+    // A serial number alone names the disk for good.
+    const again = completeIdentity({ serial: "S1" }).designators[0]
+    assert.deepEqual(completeIdentity({ serial: "S1" }).designators[0], again)
   })
 
   it("cancels at the device what an aborted task waits for", () => {
