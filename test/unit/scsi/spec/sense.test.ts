@@ -1,0 +1,136 @@
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import fc from "fast-check"
+import {
+  Asc,
+  decodeSense,
+  encodeSense,
+  type Sense,
+  SenseError,
+  SenseKey,
+} from "../../../../src/scsi/spec/sense.ts"
+import { ascText, senseKeyText, senseText } from "../../../../src/scsi/spec/sense-text.ts"
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"))
+
+const invalidField: Sense = {
+  key: SenseKey.illegalRequest,
+  asc: Asc.invalidFieldInCdb,
+  detail: { field: { in: "cdb", byte: 0x0102, bit: 5 } },
+}
+
+describe("sense data", () => {
+  test("fixed format, as SPC-4 table 53 draws it", () => {
+    const miscompare: Sense = {
+      key: SenseKey.miscompare,
+      asc: Asc.miscompareDuringVerify,
+      detail: { information: 0x12345678 },
+    }
+    assert.equal(hex(encodeSense(miscompare, "fixed")), "f0000e123456780a000000001d0000000000")
+    assert.equal(hex(encodeSense(invalidField, "fixed")), "700005000000000a000000002400" + "00cd0102")
+    assert.equal(hex(encodeSense({ ...miscompare, deferred: true }, "fixed")).slice(0, 2), "f1")
+  })
+
+  test("descriptor format, with information and field pointer", () => {
+    const both = { ...invalidField, detail: { ...invalidField.detail, information: 2 ** 40 + 3 } }
+    assert.equal(
+      hex(encodeSense(both, "descriptor")),
+      "7205240000000014" + "000a800000000100" + "00000003" + "02060000cd010200",
+    )
+    assert.equal(
+      hex(encodeSense({ key: SenseKey.unitAttention, asc: Asc.powerOn, detail: {} }, "descriptor")),
+      "7206290100000000",
+    )
+  })
+
+  test("an information field too long for fixed format is left out", () => {
+    const sense: Sense = { key: SenseKey.mediumError, asc: Asc.writeError, detail: { information: 2 ** 32 } }
+    assert.deepEqual(decodeSense(encodeSense(sense, "fixed"))?.detail, {})
+    assert.deepEqual(decodeSense(encodeSense(sense, "descriptor"))?.detail, { information: 2 ** 32 })
+  })
+
+  test("decoding gives back what was encoded", () => {
+    const keys = Object.values(SenseKey).filter((key) => key !== SenseKey.illegalRequest)
+    const field = fc.record({
+      in: fc.constantFrom("cdb" as const, "parameters" as const),
+      byte: fc.nat(0xffff),
+      bit: fc.nat(7),
+    })
+    const sense = fc.oneof(
+      fc.record({
+        key: fc.constantFrom(...keys),
+        asc: fc.nat(0xffff),
+        detail: fc.record({ information: fc.nat(0xffff_ffff) }, { requiredKeys: [] }),
+      }),
+      fc.record({
+        key: fc.constant(SenseKey.illegalRequest),
+        asc: fc.nat(0xffff),
+        detail: fc.record({ information: fc.nat(0xffff_ffff), field }, { requiredKeys: [] }),
+      }),
+    )
+    fc.assert(
+      fc.property(sense, fc.constantFrom("fixed" as const, "descriptor" as const), (value, format) => {
+        assert.deepEqual(decodeSense(encodeSense(value, format)), value)
+      }),
+    )
+  })
+
+  test("what others send is read: longer, shorter, unknown descriptors first", () => {
+    assert.deepEqual(decodeSense(bytesOf("70 00 06 00000000 0a 00000000 29 00 00 000000 0000")), {
+      key: SenseKey.unitAttention,
+      asc: 0x2900,
+      detail: {},
+    })
+    assert.deepEqual(decodeSense(bytesOf("70 00 02")), { key: SenseKey.notReady, asc: 0, detail: {} })
+    const vendorFirst = "72 03 1100 000000 10" + "80 02 abcd" + "00 0a 80 00 0000000000000007"
+    assert.deepEqual(decodeSense(bytesOf(vendorFirst)), {
+      key: SenseKey.mediumError,
+      asc: Asc.unrecoveredReadError,
+      detail: { information: 7 },
+    })
+    assert.deepEqual(decodeSense(bytesOf("73 0b 4b00 00000000")), {
+      key: SenseKey.abortedCommand,
+      asc: 0x4b00,
+      detail: {},
+      deferred: true,
+    })
+    assert.equal(decodeSense(bytesOf("7f 00")), undefined)
+    assert.equal(decodeSense(new Uint8Array(0)), undefined)
+  })
+
+  test("no bytes make decoding fail", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(0x70, 0x71, 0x72, 0x73, 0xf0, 0x00),
+        fc.uint8Array({ maxLength: 40 }),
+        (code, rest) => {
+          const sense = decodeSense(Uint8Array.of(code, ...rest))
+          assert.equal(sense === undefined, code === 0)
+          if (sense) assert.equal(typeof senseText(sense), "string")
+        },
+      ),
+    )
+  })
+
+  test("texts for people", () => {
+    assert.equal(
+      senseText(invalidField),
+      "ILLEGAL REQUEST, INVALID FIELD IN CDB (5/24/00) at byte 258, bit 5 of the CDB",
+    )
+    assert.equal(
+      senseText({ key: SenseKey.miscompare, asc: 0x1d00, detail: { information: 9 } }),
+      "MISCOMPARE, MISCOMPARE DURING VERIFY OPERATION (e/1d/00), information 9",
+    )
+    assert.equal(ascText(0x9912), "ASC 99h ASCQ 12h")
+    assert.equal(senseKeyText(0xd), "sense key dh")
+    for (const asc of Object.values(Asc))
+      assert.doesNotMatch(ascText(asc), /^ASC /, `${asc.toString(16)} has words`)
+  })
+
+  test("a SenseError is a Sense", () => {
+    const error = new SenseError(SenseKey.dataProtect, Asc.writeProtected, "no")
+    assert.equal(error.code, "ERR_SENSE")
+    assert.equal(hex(encodeSense(error, "fixed")), "700007000000000a00000000270000000000")
+  })
+})
