@@ -16,8 +16,8 @@ export interface CunitReport {
 
 const SUITE = /^Suite: (\S+)/
 const TEST = /^ {2}Test: (.*?) \.\.\.(.*)$/
-/** At the start of a line (what follows it there, the next test's preparation says) or at its end. */
-const VERDICT = /^(?:passed|FAILED)|(?:passed|FAILED)$/
+/** At the start of a line (what follows there is of the suite's end or the next test's beginning) or at its end. */
+const VERDICT = /^(?:passed|FAILED).*|(?:passed|FAILED)$/
 const SUMMARY = /^ +tests +\d+ +(\d+) +(\d+) +(\d+)/
 /** Failures are numbered; the same assertion may fail hundreds of times in a loop. */
 const NUMBERING = /^\s*\d+\. /
@@ -61,9 +61,9 @@ export function readCunit(output: string): CunitReport {
       failed = undefined
     }
     const rest = nextTest ? (nextTest[2] ?? "") : line
-    if (name === undefined) continue
+    if (name === undefined || failed !== undefined) continue // after its verdict, others speak
     const verdict = VERDICT.exec(rest)?.[0]
-    if (verdict !== undefined) failed = verdict === "FAILED"
+    if (verdict !== undefined) failed = verdict.startsWith("FAILED")
     const text = rest.replace(VERDICT, "").trim()
     if (text !== "") said.push(text)
   }

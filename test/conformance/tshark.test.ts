@@ -1,0 +1,332 @@
+/** Wireshark's dissector reads what we send as we meant it: headers field by field, and whole sessions without a flaw. */
+import assert from "node:assert/strict"
+import { once } from "node:events"
+import { writeFileSync } from "node:fs"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
+import { after, describe, test } from "node:test"
+import { SeededRandom } from "../../src/base/random.ts"
+import {
+  type AnyPduType,
+  BHS_BYTES,
+  decodePdu,
+  type PduRecord,
+  pduTypeOf,
+  pduTypes,
+} from "../../src/iscsi/pdu/index.ts"
+import { baseSeed } from "../seed.ts"
+import { run, succeed } from "./command.ts"
+import { Capture } from "./pcap.ts"
+import { MiB, Scratch, serve } from "./serve.ts"
+
+/** Our field's name to tshark's, where all PDUs share it. */
+const common: Readonly<Record<string, string>> = {
+  opcode: "iscsi.opcode",
+  immediate: "iscsi.I",
+  totalAhsWords: "iscsi.totalahslength",
+  dataSegmentBytes: "iscsi.datasegmentlength",
+  initiatorTaskTag: "iscsi.initiatortasktag",
+  targetTransferTag: "iscsi.targettransfertag",
+  referencedTaskTag: "iscsi.taskmanfun.referencedtasktag",
+  cmdSn: "iscsi.cmdsn",
+  statSn: "iscsi.statsn",
+  expStatSn: "iscsi.expstatsn",
+  expCmdSn: "iscsi.expcmdsn",
+  maxCmdSn: "iscsi.maxcmdsn",
+  refCmdSn: "iscsi.refcmdsn",
+  dataSn: "iscsi.datasn",
+  expDataSn: "iscsi.expdatasn",
+  r2tSn: "iscsi.r2tsn",
+  bufferOffset: "iscsi.bufferOffset",
+  desiredDataTransferLength: "iscsi.desireddatalength",
+  expectedDataTransferLength: "iscsi.scsicommand.expecteddatatransferlength",
+  read: "iscsi.scsicommand.R",
+  write: "iscsi.scsicommand.W",
+  taskAttribute: "iscsi.scsicommand.attr",
+  function: "iscsi.taskmanfun.function",
+  reasonCode: "iscsi.logout.reason",
+  time2Wait: "iscsi.time2wait",
+  time2Retain: "iscsi.time2retain",
+  tsih: "iscsi.tsih",
+  cid: "iscsi.cid",
+  transit: "iscsi.login.T",
+  currentStage: "iscsi.login.csg",
+  nextStage: "iscsi.login.nsg",
+  versionMax: "iscsi.versionmax",
+  versionMin: "iscsi.versionmin",
+  versionActive: "iscsi.versionactive",
+  asyncEvent: "iscsi.asyncevent",
+  parameter1: "iscsi.parameter1",
+  parameter2: "iscsi.parameter2",
+  parameter3: "iscsi.parameter3",
+  reason: "iscsi.reject.reason",
+  begRun: "iscsi.snack.begrun",
+  runLength: "iscsi.snack.runlength",
+  bidirectionalReadResidualCount: "iscsi.scsiresponse.bidireadresidualcount",
+}
+/** Where a name means another field in another PDU. */
+const special: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "SCSI Command": { final: "iscsi.scsicommand.F" },
+  "SCSI Data-Out": { final: "iscsi.scsidata.F" },
+  "SCSI Data-In": {
+    final: "iscsi.scsidata.F",
+    acknowledge: "iscsi.scsidata.A",
+    statusPresent: "iscsi.scsidata.S",
+    overflow: "iscsi.scsidata.O",
+    underflow: "iscsi.scsidata.U",
+    residualCount: "iscsi.scsidata.readresidualcount",
+  },
+  "SCSI Response": {
+    status: "iscsi.scsiresponse.status",
+    response: "iscsi.scsiresponse.response",
+    residualCount: "iscsi.scsiresponse.residualcount",
+  },
+  "Task Management Function Response": { response: "iscsi.taskmanfun.response" },
+  "Logout Response": { response: "iscsi.logout.response" },
+  "Text Request": { final: "iscsi.text.F", continue: "iscsi.text.C" },
+  "Text Response": { final: "iscsi.text.F", continue: "iscsi.text.C" },
+  "Login Request": { continue: "iscsi.login.C" },
+  "Login Response": { continue: "iscsi.login.C" },
+}
+
+const nameFor = (title: string, field: string): string | undefined => special[title]?.[field] ?? common[field]
+const everyName = [
+  ...new Set([...Object.values(common), ...Object.values(special).flatMap((names) => Object.values(names))]),
+]
+const SAMPLES = 16
+
+/** A header of `type` with chance in every field; `data` bytes follow it. */
+function sample(type: AnyPduType, random: SeededRandom, dataBytes: number): Uint8Array {
+  const pdu = new Uint8Array(BHS_BYTES + dataBytes)
+  const view = new type(new DataView(pdu.buffer), 0) as unknown as Record<string, unknown>
+  for (const [name, { claims, accessor }] of Object.entries(type.fields)) {
+    if (accessor?.set === undefined) continue
+    const bits = claims.reduce((sum, mask) => sum + mask.toString(2).replaceAll("0", "").length, 0)
+    const value = bits >= 32 ? random.uint32() : random.uint32() % 2 ** bits
+    view[name] = typeof view[name] === "boolean" ? value === 1 : value
+  }
+  view["opcode"] = type.opcode
+  view["totalAhsWords"] = 0
+  view["dataSegmentBytes"] = dataBytes
+  return pdu
+}
+
+interface Dissected {
+  readonly protocols: string
+  readonly malformed: boolean
+  /** By tshark's name; absent when the PDU has no such field. */
+  readonly values: ReadonlyMap<string, number>
+}
+
+async function dissect(path: string): Promise<Dissected[]> {
+  const names = ["frame.protocols", "_ws.malformed", ...everyName]
+  const wanted = names.flatMap((name) => ["-e", name])
+  const text = await succeed(
+    "tshark",
+    "-n",
+    "-r",
+    path,
+    "-Y",
+    "iscsi",
+    "-T",
+    "fields",
+    "-E",
+    "occurrence=f",
+    ...wanted,
+  )
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const [protocols = "", malformed = "", ...cells] = line.split("\t")
+      const values = cells.map((cell, i) => [everyName[i] ?? "", numberOf(cell)] as const)
+      return {
+        protocols,
+        malformed: malformed !== "",
+        values: new Map(values.filter(([, value]) => !Number.isNaN(value))),
+      }
+    })
+}
+
+const numberOf = (cell: string): number =>
+  cell === "" ? Number.NaN : cell === "True" ? 1 : cell === "False" ? 0 : Number(cell)
+
+/** Fields of ours that tshark reads as something else, or not at all. */
+function differences(record: PduRecord, { values }: Dissected): string[] {
+  return Object.entries(record).flatMap(([field, value]) => {
+    const name = nameFor(record.pdu, field)
+    if (name === undefined || typeof value === "string" || value instanceof Uint8Array) return []
+    const theirs = values.get(name)
+    return theirs === Number(value)
+      ? []
+      : [`${record.pdu} ${field}: ours ${Number(value)}, tshark's ${theirs}`]
+  })
+}
+
+const fromInitiator = (opcode: number): boolean => opcode < 0x20
+
+describe("tshark", () => {
+  const scratch = new Scratch()
+  after(() => scratch.remove())
+
+  for (const type of pduTypes) {
+    test(`reads ${type.title} as we write it`, async () => {
+      const random = new SeededRandom(baseSeed)
+      const capture = new Capture()
+      const records: PduRecord[] = []
+      for (let i = 0; i < SAMPLES; i++) {
+        const pdu = sample(type, random, type.title === "Reject" ? BHS_BYTES : 0)
+        const record = decodePdu(new DataView(pdu.buffer), 0)
+        assert.ok(record)
+        records.push(record)
+        capture.add(fromInitiator(type.opcode) ? "initiator" : "target", pdu)
+      }
+      const path = scratch.path(`${type.opcode}.pcap`)
+      writeFileSync(path, capture.toBuffer())
+      const dissected = await dissect(path)
+      assert.equal(dissected.length, records.length)
+      const wrong = records.flatMap((record, i) => {
+        const read = dissected[i]
+        return read ? differences(record, read) : []
+      })
+      assert.deepEqual(wrong, [], `seed ${baseSeed}`)
+    })
+  }
+
+  test("finds nothing malformed in sessions of real clients", { timeout: 60_000 }, async () => {
+    const served = await serve([scratch.image("lun.img", 16 * MiB), "--listen", "127.0.0.1:0"])
+    const recorder = await Recorder.start(Number(new URL(served.url.replace("iscsi:", "http:")).port))
+    const url = served.url.replace(/:\d+\//, `:${recorder.port}/`)
+    await succeed("iscsi-ls", "-s", url.split("/").slice(0, 3).join("/"))
+    for (const page of [0, 0x80, 0x83, 0xb0, 0xb1, 0xb2])
+      await succeed("iscsi-inq", "-e", "1", "-c", String(page), url)
+    await succeed(
+      "qemu-io",
+      "-f",
+      "raw",
+      "-c",
+      "write -P 7 0 4M",
+      "-c",
+      "read -P 7 0 4M",
+      "-c",
+      "discard 0 1M",
+      "-c",
+      "flush",
+      url,
+    )
+    for (const family of [
+      "SCSI.ModeSense6",
+      "SCSI.ReportSupportedOpcodes",
+      "SCSI.Read10",
+      "iSCSI.iSCSITMF",
+      "iSCSI.iSCSIResiduals",
+    ]) {
+      await run("iscsi-test-cu", ["-d", "-n", "-t", family, url])
+    }
+    await served.stop()
+    await recorder.stop()
+    const seen = new Set<string>()
+    for (const [i, stream] of recorder.connections.entries()) {
+      const path = scratch.path(`session-${i}.pcap`)
+      const records = stream.write(path)
+      for (const record of records) seen.add(record.pdu)
+      const dissected = await dissect(path)
+      assert.deepEqual(
+        dissected.filter(({ malformed }) => malformed).map(({ protocols }) => protocols),
+        [],
+        `connection ${i}`,
+      )
+    }
+    const expected = [
+      "Login Response",
+      "Text Response",
+      "SCSI Response",
+      "SCSI Data-In",
+      "Ready To Transfer (R2T)",
+      "Logout Response",
+      "Task Management Function Response",
+    ]
+    assert.deepEqual(
+      expected.filter((title) => !seen.has(title)),
+      [],
+      `seen: ${[...seen].join(", ")}`,
+    )
+  })
+})
+
+/** What went over one connection, PDU by PDU, in the order it was seen. */
+class RecordedConnection {
+  readonly #pdus: { from: "initiator" | "target"; bytes: Buffer }[] = []
+  readonly #rest = { initiator: Buffer.alloc(0), target: Buffer.alloc(0) }
+
+  add(from: "initiator" | "target", chunk: Buffer): void {
+    let bytes = Buffer.concat([this.#rest[from], chunk])
+    for (let length = pduBytes(bytes); length > 0 && bytes.length >= length; length = pduBytes(bytes)) {
+      this.#pdus.push({ from, bytes: bytes.subarray(0, length) })
+      bytes = bytes.subarray(length)
+    }
+    this.#rest[from] = bytes
+  }
+
+  write(path: string): PduRecord[] {
+    const capture = new Capture()
+    for (const { from, bytes } of this.#pdus) capture.add(from, bytes)
+    writeFileSync(path, capture.toBuffer())
+    return this.#pdus.flatMap(({ bytes }) => {
+      assert.ok(pduTypeOf(bytes.readUInt8(0) & 0x3f))
+      return decodePdu(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0) ?? []
+    })
+  }
+}
+
+/** Length of the PDU that begins here (no digests), or 0 when its header isn't there yet. */
+function pduBytes(bytes: Buffer): number {
+  if (bytes.length < BHS_BYTES) return 0
+  return BHS_BYTES + bytes.readUInt8(4) * 4 + ((bytes.readUIntBE(5, 3) + 3) & ~3)
+}
+
+/** Stands between clients and a target on loopback, and keeps what passes. */
+class Recorder {
+  readonly connections: RecordedConnection[] = []
+  readonly #server = createServer((client) => this.#join(client))
+  readonly #targetPort: number
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(targetPort: number) {
+    this.#targetPort = targetPort
+  }
+
+  static async start(targetPort: number): Promise<Recorder> {
+    const recorder = new Recorder(targetPort)
+    recorder.#server.listen(0, "127.0.0.1")
+    await once(recorder.#server, "listening")
+    return recorder
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  #join(client: Socket): void {
+    const target = connect(this.#targetPort, "127.0.0.1")
+    const connection = new RecordedConnection()
+    this.connections.push(connection)
+    for (const [from, source, sink] of [
+      ["initiator", client, target],
+      ["target", target, client],
+    ] as const) {
+      this.#sockets.add(source)
+      source.on("data", (chunk: Buffer) => {
+        connection.add(from, chunk)
+        sink.write(chunk)
+      })
+      source.on("end", () => sink.end())
+      source.on("error", () => sink.destroy())
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+    await once(this.#server, "close")
+  }
+}
