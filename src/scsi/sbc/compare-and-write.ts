@@ -2,7 +2,7 @@ import type { Completion } from "../../base/completion.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { u64, wrongDataOutLength } from "./fields.ts"
+import { u64 } from "./fields.ts"
 import { FUA } from "./read-write.ts"
 import { dataOutBytes, eachDataOut, eachPieceRead } from "./transfer.ts"
 import { compareRun } from "./verify.ts"
@@ -21,7 +21,7 @@ export function compareAndWrite(task: Task, unit: DiskUnit): Completion {
   const half = blocks * unit.blockBytes
   task.dataOutBytes = 2 * half
   if (task.dataOutBytesMax !== 2 * half) {
-    throw wrongDataOutLength(`${blocks} blocks need ${2 * half} bytes of data, not ${task.dataOutBytesMax}`)
+    throw invalidFieldInCdb(`${blocks} blocks need ${2 * half} bytes, not ${task.dataOutBytesMax}`, 13)
   }
   if (blocks === 0) return
   return compareThenWrite(task, unit, lba * unit.blockBytes, half, (task.cdb[1]! & FUA) !== 0)

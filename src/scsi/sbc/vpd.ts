@@ -17,7 +17,7 @@ const page = (lengthBytes: number, write: (view: DataView) => void): Uint8Array 
 const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     const { limits, blockBytes, device } = unit
-    // Byte 4: WSNZ is 0, so WRITE SAME takes 0 blocks for "up to the end".
+    view.setUint8(4, 0x01) // WSNZ: WRITE SAME wants a number of blocks
     view.setUint8(5, limits.compareAndWriteBlocks)
     view.setUint16(6, Math.max(4096 / blockBytes, 1 << unit.physicalBlockExponent)) // a page of the system's cache
     view.setUint32(8, limits.transferBlocks)

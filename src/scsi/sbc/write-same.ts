@@ -9,7 +9,7 @@ import { throwIfAborted } from "./medium.ts"
 import { eachDataOut } from "./transfer.ts"
 
 /**
- * WRITE SAME (SBC-3 §5.43, 5.44). NUMBER OF LOGICAL BLOCKS 0 means up to the end of the medium (WSNZ is 0). With UNMAP
+ * WRITE SAME (SBC-3 §5.43, 5.44). NUMBER OF LOGICAL BLOCKS 0, "up to the end of the medium", is refused (WSNZ). With UNMAP
  * a block of zeroes deallocates, any other is written, since unmapped blocks read as zeroes here (LBPRZ); without,
  * zeroes keep their storage. NDOB stands for a block of zeroes. ANCHOR, and
  * the obsolete LBDATA and PBDATA, are refused by the usage mask.
@@ -23,15 +23,14 @@ export function writeSame(
 ): Completion {
   unit.checkWritable()
   unit.checkRange(lba, blocks)
-  const count = blocks === 0 ? unit.blocks - lba : blocks
-  if (count > unit.limits.writeSameBlocks) {
+  if (blocks === 0 || blocks > unit.limits.writeSameBlocks) {
     throw invalidFieldInCdb(
-      `WRITE SAME takes at most ${unit.limits.writeSameBlocks} blocks`,
+      `WRITE SAME takes 1 to ${unit.limits.writeSameBlocks} blocks`,
       lengthFieldOf(task.cdb),
     )
   }
   const offset = lba * unit.blockBytes
-  const bytes = count * unit.blockBytes
+  const bytes = blocks * unit.blockBytes
   const unmap = (flags & WriteSameBit.unmap) !== 0
   if ((flags & WriteSameBit.noDataOutBuffer) !== 0) return zero(task, unit, offset, bytes, unmap)
   task.dataOutBytes = unit.blockBytes
@@ -46,7 +45,6 @@ export function writeSame(
 }
 
 function zero(task: Task, unit: DiskUnit, offset: number, bytes: number, unmap: boolean): Completion {
-  if (bytes === 0) return
   return unmap ? unit.medium.discard(offset, bytes, task) : unit.medium.writeZeroes(offset, bytes, task)
 }
 

@@ -246,7 +246,7 @@ describe("VPD pages", () => {
   it("B0h: block limits", () => {
     const page = pageOf(makeDisk({ logicalBlockBytes: 4096 }), 0xb0)
     assert.equal(page.length, 64)
-    assert.equal(page[4], 0) // WSNZ
+    assert.equal(page[4], 1) // WSNZ
     assert.equal(page[5], 128)
     assert.equal(page.readUInt16BE(6), 1)
     assert.equal(page.readUInt32BE(8), COMMAND_TRANSFER_BYTES_MAX / 4096)

@@ -73,14 +73,14 @@ async function both(disk: Disk, oracle: OracleDisk, step: Step): Promise<[unknow
     }
     case "same": {
       const block = step.seed === 0 ? new Uint8Array(BLOCK_BYTES) : pattern(BLOCK_BYTES, step.seed)
-      const count = blocks || Math.max(0, BLOCKS - lba)
       const fill = (run: Uint8Array) => {
+        if (blocks === 0) return SenseKey.illegalRequest
         for (let at = 0; at < run.length; at += BLOCK_BYTES) run.set(block, at)
         return undefined
       }
       return [
         await end(blockCdb(0x93, lba, blocks, step.unmap ? 0x08 : 0), block),
-        oracle.change(lba, count, fill),
+        oracle.change(lba, blocks, fill),
       ]
     }
     case "unmap": {
