@@ -73,6 +73,6 @@ function adviceFor(error: SanletError): string | undefined {
   if (systemCode === "EADDRINUSE") return "stop what listens there, or choose another with --listen HOST:PORT"
   if (systemCode === "EACCES" && error.code.startsWith("ERR_NETWORK"))
     return "ports below 1024 need root; try 3260"
-  if (systemCode === "ECONNREFUSED") return "no iSCSI target listens there; is it started?"
+  if (systemCode === "ECONNREFUSED") return "is the target started, and is this its port?"
   return advices[error.code]
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { Command, CommanderError, Option } from "commander"
+import { Command, CommanderError, Option, type OutputConfiguration } from "commander"
 import { logLevels } from "../src/base/log-level.ts"
 import { countArgument, durationArgument, listenArgument, sizeArgument } from "./arguments.ts"
 import type { BenchCommandOptions } from "./commands/bench.ts"
@@ -31,7 +31,6 @@ export async function run(args: readonly string[], session: Session): Promise<Ex
 }
 
 function program(session: Session): Command {
-  const { terminal } = session
   const root = new Command("sanlet")
     .description(help.description)
     .version(version(), "-V, --version", "print the version")
@@ -40,11 +39,7 @@ function program(session: Session): Command {
     .addHelpText("after", help.root)
     .exitOverride()
     .showSuggestionAfterError()
-    .configureOutput({
-      writeOut: (text) => terminal.out.write(text),
-      writeErr: (text) => terminal.err.write(text),
-      outputError: (text, write) => write(usageError(text, session)),
-    })
+    .configureOutput(outputOf("sanlet", session))
   addServe(root, session)
   addDiscover(root, session)
   addList(root, session)
@@ -55,13 +50,21 @@ function program(session: Session): Command {
   return root
 }
 
-/** commander's "error: …" as ours, with where to read on. */
-function usageError(text: string, { terminal }: Session): string {
-  const message = text
-    .replace(/^error: /, "")
-    .trim()
-    .replaceAll("\n", " ")
-  return `${terminal.errStyle.red("sanlet:")} ${message}; see sanlet --help\n`
+/** commander's words on our terminal; its "error: …" as ours, with where to read on. */
+function outputOf(name: string, { terminal }: Session): OutputConfiguration {
+  const { out, err, errStyle } = terminal
+  return {
+    writeOut: (text) => out.write(text),
+    writeErr: (text) => err.write(text),
+    outputError: (text, write) => {
+      const message = text
+        .replace(/^error: /, "")
+        .trim()
+        .replaceAll("\n", " ")
+        .replace(/\.$/, "")
+      write(`${errStyle.red("sanlet:")} ${message}; see ${name} --help\n`)
+    },
+  }
 }
 
 /** From package.json, which lies above this file in a checkout, and two folders above it when compiled. */
@@ -79,15 +82,18 @@ function version(): string {
 
 const json = () => new Option("--json", "print JSON instead")
 const initiator = () => new Option("--initiator <iqn>", "log in under this initiator name")
-const command = (root: Command, usage: string, description: string, after: string): Command =>
-  root
+
+function command(root: Command, session: Session, usage: string, about: string, after: string): Command {
+  return root
     .command(usage)
-    .description(description)
+    .description(about)
     .addHelpText("after", after)
     .helpOption("-h, --help", "show help")
+    .configureOutput(outputOf(`sanlet ${usage.split(" ")[0]}`, session))
+}
 
 function addServe(root: Command, session: Session): void {
-  command(root, "serve [image...]", "serve disk images as iSCSI LUNs", help.serve)
+  command(root, session, "serve [image...]", "serve disk images as iSCSI LUNs", help.serve)
     .option("--size <size>", "create images that don't exist as sparse files of this size", sizeArgument)
     .option(
       "--listen <host:port>",
@@ -120,7 +126,7 @@ function addServe(root: Command, session: Session): void {
 }
 
 function addDiscover(root: Command, session: Session): void {
-  command(root, "discover <url>", "list the targets of a portal", help.discover)
+  command(root, session, "discover <url>", "list the targets of a portal", help.discover)
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string, options: LoginOptions & { json?: boolean }) => {
@@ -130,7 +136,7 @@ function addDiscover(root: Command, session: Session): void {
 }
 
 function addList(root: Command, session: Session): void {
-  command(root, "ls [url]", "list targets and their LUNs with sizes", help.ls)
+  command(root, session, "ls [url]", "list targets and their LUNs with sizes", help.ls)
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string | undefined, options: LoginOptions & { json?: boolean }) => {
@@ -140,7 +146,7 @@ function addList(root: Command, session: Session): void {
 }
 
 function addInfo(root: Command, session: Session): void {
-  command(root, "info <url>", "show what a LUN and its session say of themselves", help.info)
+  command(root, session, "info <url>", "show what a LUN and its session say of themselves", help.info)
     .addOption(initiator())
     .option("--hex", "dump the VPD pages, too")
     .addOption(json())
@@ -151,7 +157,13 @@ function addInfo(root: Command, session: Session): void {
 }
 
 function addCopy(root: Command, session: Session): void {
-  command(root, "copy <src> <dst>", "copy a disk: files, block devices and LUNs, in any direction", help.copy)
+  command(
+    root,
+    session,
+    "copy <src> <dst>",
+    "copy a disk: files, block devices and LUNs, in any direction",
+    help.copy,
+  )
     .option("--verify", "compare both afterwards")
     .option("--force", "overwrite DST if it is a file that exists, or a block device")
     .option("--depth <n>", "pieces under way at once", countArgument(1, 128), 8)
@@ -165,7 +177,7 @@ function addCopy(root: Command, session: Session): void {
 }
 
 function addBench(root: Command, session: Session): void {
-  command(root, "bench <url>", "measure a LUN: IOPS, throughput, latencies", help.bench)
+  command(root, session, "bench <url>", "measure a LUN: IOPS, throughput, latencies", help.bench)
     .option("--depth <n>", "operations under way at once", countArgument(1, 128), 32)
     .option("--block <size>", "bytes of an operation", sizeArgument, 4096)
     .option(
@@ -188,7 +200,13 @@ function addBench(root: Command, session: Session): void {
 }
 
 function addCheckConfig(root: Command, session: Session): void {
-  command(root, "check-config [file]", "check a configuration file and show what it serves", help.checkConfig)
+  command(
+    root,
+    session,
+    "check-config [file]",
+    "check a configuration file and show what it serves",
+    help.checkConfig,
+  )
     .option("--schema", "print the JSON Schema of configuration files, for editors")
     .addOption(json())
     .action(async (file: string | undefined, options: CheckConfigOptions) => {

@@ -31,12 +31,12 @@ function describeUnit(unit: ServedUnit, isNew: boolean, style: Style): string {
 
 function examples({ url, target, authenticated }: ServedUnit, style: Style): string[] {
   const portal = url.split("/")[2] ?? ""
-  const chap = authenticated ? "  (first set node.session.auth.* : the target asks for CHAP)" : ""
+  const chap = authenticated ? ", and before: node.session.auth.*, since CHAP is asked for" : ""
   const row = (what: string, command: string, comment = "") =>
     `  ${style.dim(what.padEnd(12))}${style.cyan(command)}${comment ? `  ${style.dim(comment)}` : ""}`
   return [
     row("open-iscsi", `sudo iscsiadm -m discovery -t sendtargets -p ${portal}`),
-    row("", `sudo iscsiadm -m node -T ${target} -p ${portal} --login`, `then: lsblk -S${chap}`),
+    row("", `sudo iscsiadm -m node -T ${target} -p ${portal} --login`, `# then: lsblk -S${chap}`),
     row("qemu", `qemu-img info ${url}`),
     row("", `qemu-system-x86_64 -m 1G -drive file=${url},format=raw,if=virtio`),
     row("sanlet", `npx sanlet info ${url}`),

@@ -135,15 +135,16 @@ export class IdentityStore {
 
   /**
    * NAA 3h, locally assigned (SPC-4 §7.8.6.6.3): 60 bits of randomness, because the other formats begin with a
-   * company's number. The serial is those 60 bits.
+   * company's number. The serial is the same digits.
    */
   #invent(records: readonly IdentityRecord[]): Identity {
     for (;;) {
       const digits = Buffer.from(this.#random.fill(new Uint8Array(8)))
         .toString("hex")
         .slice(1)
-      const identity = { serial: digits, naa: `3${digits}` }
-      if (!records.some(({ naa, serial }) => naa === identity.naa || serial === digits)) return identity
+      const made = `3${digits}`
+      if (!records.some(({ naa, serial }) => naa === made || serial === made))
+        return { serial: made, naa: made }
     }
   }
 
