@@ -84,7 +84,7 @@ export class TestUnit extends LogicalUnit {
   readonly peripheralDeviceType = 0x00
   readonly commands = commands
   readonly vpdPages = spcVpdPages
-  readonly modePages = [...spcModePages, widgetPage]
+  readonly modePages: readonly ModePage<TestUnit>[] = [...spcModePages, widgetPage]
   override readonly versionDescriptors = [0x00a0, 0x0460]
   widget = 0x22
   ready = true

@@ -72,11 +72,14 @@ describe("task set", () => {
 
   test("an ORDERED task waits for older ones and holds up younger ones", () => {
     const subject = new Subject()
-    const [first, barrier, second] = [simple, ordered, simple].map((attribute) => {
+    const enter = (attribute: TaskAttribute): Task => {
       const task = new TestTask(nexus, cdb, { attribute })
       subject.enter(task)
       return task
-    }) as [Task, Task, Task]
+    }
+    const first = enter(simple)
+    const barrier = enter(ordered)
+    const second = enter(simple)
     assert.deepEqual([...subject.running], [first])
     assert.equal(barrier.state, "queued")
     subject.leave(first)
