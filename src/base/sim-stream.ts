@@ -157,13 +157,14 @@ export class SimStream implements ByteStream {
     const room = this.#options.windowBytes - this.#flyingBytes - this.peer.#arrivedBytes
     if (room <= 0) return // the peer calls when it has taken something
     const chunk = this.#nextChunk(write, Math.min(room, this.#options.chunkBytesMax))
-    if (chunk.length > 0) this.#send(chunk)
+    const wireMs = chunk.length / this.#options.bytesPerMs
+    if (chunk.length > 0) this.#send(chunk, wireMs)
     if (write.piece === write.pieces.length) {
       this.#writes.shift()
       write.sent?.()
     }
     this.#sending = true
-    this.#clock.after(chunk.length / this.#options.bytesPerMs, "sim: wire", () => {
+    this.#clock.after(wireMs, "sim: wire", () => {
       this.#sending = false
       this.#sendChunk()
     })
@@ -188,11 +189,11 @@ export class SimStream implements ByteStream {
     return chunk
   }
 
-  #send(what: Delivery): void {
+  #send(what: Delivery, wireMs = 0): void {
     const [min, max] = this.#options.latencyMs
     const latencyMs = min + ((max - min) * this.#random.below(1024)) / 1024
     // Later chunks don't overtake.
-    this.#arrivesMs = Math.max(this.#arrivesMs, this.#clock.nowMs() + latencyMs)
+    this.#arrivesMs = Math.max(this.#arrivesMs, this.#clock.nowMs() + wireMs + latencyMs)
     const bytes = typeof what === "string" ? 0 : what.length
     this.#flyingBytes += bytes
     const { peer } = this
