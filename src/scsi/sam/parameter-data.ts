@@ -31,7 +31,7 @@ export async function receiveParameterList(task: Task, bytes: number, bytesMax: 
   }
   if (bytes === 0) return new Uint8Array(0)
   const buffer = await task.receiveDataOut(0, bytes)
-  const list = buffer.bytes.slice(0, bytes)
+  const list = Uint8Array.from(buffer.bytes.subarray(0, bytes)) // a Buffer's slice would be no copy
   buffer.release()
   return list
 }
