@@ -1,6 +1,7 @@
 import type { DataBuffer } from "../base/buffers.ts"
 import type { Timer } from "../base/clock.ts"
 import { SanletError } from "../base/errors.ts"
+import type { AbortListener } from "./abort-listener.ts"
 import type { Sense } from "../scsi/spec/sense.ts"
 
 /** What a SCSI command is made of. Its buffers are lent to the session until it has ended. */
@@ -81,7 +82,8 @@ export class Command {
   /** Why it is being aborted: that becomes its end, whatever the target makes of it. */
   abortReason: Error | undefined
   timer: Timer | undefined
-  onAbort: (() => void) | undefined
+  /** Who is told when it has ended, so that its signal is heard no longer. */
+  listener: AbortListener | undefined
   readonly #ended: (command: Command) => void
 
   constructor(request: ScsiRequest, ended: (command: Command) => void, recovery = false) {
@@ -129,7 +131,7 @@ export class Command {
     if (this.state === "ended") return
     this.state = "ended"
     this.timer?.cancel()
-    if (this.onAbort) this.request.signal?.removeEventListener("abort", this.onAbort)
+    this.listener?.delete(this)
     this.#ended(this)
   }
 }

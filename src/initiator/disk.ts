@@ -1,6 +1,7 @@
 import { TRANSFER_BYTES_MAX } from "../base/limits.ts"
+import * as cdb from "../scsi/cdb/index.ts"
 import { Asc, type Sense, SenseKey } from "../scsi/spec/sense.ts"
-import * as cdb from "./cdb.ts"
+import * as forms from "./cdb.ts"
 import type { BlockRange } from "./cdb.ts"
 import { ChangeSet } from "./change-set.ts"
 import type { ScsiRequest, ScsiResult } from "./command.ts"
@@ -155,7 +156,7 @@ export class Disk {
   /** Reads into.length bytes, whole blocks, from block `lba` on. */
   readBlocks(lba: number, into: Uint8Array, options: OperationOptions = {}): Promise<void> {
     return this.#transfer("READ", lba, into, options, (from, count, part) => ({
-      ...this.#request(cdb.read(from, count), options),
+      ...this.#request(forms.read(from, count), options),
       dataIn: part,
       replay: true,
     }))
@@ -165,7 +166,7 @@ export class Disk {
   async writeBlocks(lba: number, from: Uint8Array, options: WriteOptions = {}): Promise<void> {
     const fua = options.fua === true && this.modes.dpoFua
     await this.#transfer("WRITE", lba, from, options, (at, count, part) => ({
-      ...this.#request(cdb.write(at, count, fua), options),
+      ...this.#request(forms.write(at, count, fua), options),
       dataOut: part,
       replay: true,
     }))
@@ -184,7 +185,7 @@ export class Disk {
   /** Everything acknowledged before is on stable storage then. */
   async flush(options: OperationOptions = {}): Promise<void> {
     await this.#operate("SYNCHRONIZE CACHE", {
-      ...this.#request(cdb.synchronizeCache(), options),
+      ...this.#request(cdb.synchronizeCache10(), options),
       replay: true,
     })
   }
@@ -193,7 +194,7 @@ export class Disk {
   async verifyBlocks(lba: number, expected: Uint8Array, options: OperationOptions = {}): Promise<boolean> {
     try {
       await this.#transfer("VERIFY", lba, expected, options, (from, count, part) => ({
-        ...this.#request(cdb.verify(from, count, true), options),
+        ...this.#request(forms.verify(from, count, true), options),
         dataOut: part,
         replay: true,
       }))
@@ -208,7 +209,7 @@ export class Disk {
   async checkBlocks(lba: number, countBlocks: number, options: OperationOptions = {}): Promise<void> {
     this.#checkRange(lba, countBlocks)
     for (const part of parts(lba, countBlocks, 0xffff)) {
-      const request = this.#request(cdb.verify(part.lba, part.countBlocks, false), options)
+      const request = this.#request(forms.verify(part.lba, part.countBlocks, false), options)
       await this.#operate("VERIFY", { ...request, replay: true })
     }
   }
@@ -235,7 +236,10 @@ export class Disk {
     const dataOut = new Uint8Array(expected.length * 2)
     dataOut.set(expected)
     dataOut.set(replacement, expected.length)
-    const request = { ...this.#request(cdb.compareAndWrite(lba, count, options.fua), options), dataOut }
+    const request = {
+      ...this.#request(forms.compareAndWrite(lba, count, options.fua === true), options),
+      dataOut,
+    }
     try {
       await this.#operate("COMPARE AND WRITE", request, lba, lba + count)
       return true
@@ -270,7 +274,7 @@ export class Disk {
   }
 
   async #unmapList(list: readonly BlockRange[], options: OperationOptions): Promise<void> {
-    const dataOut = cdb.unmapParameters(list)
+    const dataOut = forms.unmapParameters(list)
     const from = Math.min(...list.map(({ lba }) => lba))
     const to = Math.max(...list.map(({ lba, countBlocks }) => lba + countBlocks))
     const request = { ...this.#request(cdb.unmap(dataOut.length), options), dataOut, replay: true }
@@ -293,7 +297,7 @@ export class Disk {
     }
     const max = Math.min(this.limits.writeSameBlocks || WRITE_SAME_BLOCKS, 0xffffffff)
     for (const part of parts(lba, countBlocks, max)) {
-      const command = cdb.writeSame(part.lba, part.countBlocks, options.unmap === true)
+      const command = forms.writeSame(part.lba, part.countBlocks, options.unmap === true)
       const request = { ...this.#request(command, options), dataOut: block, replay: true }
       await this.#operate("WRITE SAME", request, part.lba, part.lba + part.countBlocks)
     }

@@ -24,6 +24,7 @@ import {
 } from "../iscsi/spec/index.ts"
 import { serialBefore } from "../wire/serial.ts"
 import { decodeSense } from "../scsi/spec/sense.ts"
+import { AbortListener } from "./abort-listener.ts"
 import { Command, type ScsiRequest, type ScsiResult } from "./command.ts"
 import type { AsyncNotice, ConnectionUser, InitiatorConnection } from "./connection.ts"
 import {
@@ -93,6 +94,7 @@ export class Session implements ConnectionUser {
   readonly #depth: number
   readonly #waiting = new Fifo<Command>()
   readonly #units = new Set<WatchedUnit>()
+  readonly #listeners = new Map<AbortSignal, AbortListener>()
   readonly #idlers = new Set<() => void>()
 
   private constructor(options: SessionOptions) {
@@ -167,7 +169,7 @@ export class Session implements ConnectionUser {
     }
     const { signal, timeoutMs } = command.request
     if (signal?.aborted) return command.settle(undefined, signal.reason as Error)
-    if (signal) this.#listen(command, signal)
+    if (signal) this.#listener(signal).add(command)
     if (timeoutMs !== undefined) {
       command.timer = this.services.clock.after(timeoutMs, "command timeout", () => {
         this.abort(command, new CommandTimeoutError(command.title, timeoutMs))
@@ -183,9 +185,11 @@ export class Session implements ConnectionUser {
     }
   }
 
-  #listen(command: Command, signal: AbortSignal): void {
-    command.onAbort = () => this.abort(command, signal.reason as Error)
-    signal.addEventListener("abort", command.onAbort, { once: true })
+  #listener(signal: AbortSignal): AbortListener {
+    return (
+      this.#listeners.get(signal) ??
+      new AbortListener(signal, this.#listeners, (command, reason) => this.abort(command, reason))
+    )
   }
 
   #mayGo(connection: InitiatorConnection): boolean {
@@ -353,9 +357,11 @@ export class Session implements ConnectionUser {
   connectionLost(error: Error): void {
     const connection = this.#connection
     this.#connection = undefined
+    const left = (connection?.commands.size ?? 0) + this.#waiting.length
     if (connection) this.#collect(connection, error)
     if (this.state === "open") void this.#recover(error, this.keys.defaultTime2Wait * 1000)
-    else if (this.state === "closing") this.#end(error)
+    // A target may hang up before its Logout Response: with nothing left to do that is as good.
+    else if (this.state === "closing") this.#end(left > 0 ? error : this.#closedError())
   }
 
   /** What was under way goes back to the queue if it may be sent again, and fails otherwise. */

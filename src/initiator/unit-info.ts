@@ -1,6 +1,7 @@
+import * as cdb from "../scsi/cdb/index.ts"
 import { SenseKey } from "../scsi/spec/sense.ts"
-import * as cdb from "./cdb.ts"
-import type { ScsiRequest, ScsiResult } from "./command.ts"
+import { Status } from "../scsi/spec/status.ts"
+import { ScsiError, type ScsiRequest, type ScsiResult } from "./command.ts"
 import { DiskError } from "./errors.ts"
 
 /** Carries out a command, past unit attentions and busy targets; rejects with ScsiError for any status but GOOD. */
@@ -99,12 +100,18 @@ export async function vpdPage(run: Run, lun: number, page: number): Promise<Uint
   try {
     data = await fetch(run, lun, 1024, (bytes) => cdb.inquiry(bytes, page))
   } catch (error) {
-    if (isSense(error, SenseKey.illegalRequest)) return undefined
+    if (isUnsupported(error)) return undefined
     throw error
   }
   // Devices that don't look at EVPD send standard INQUIRY data.
   if (data.length < 4 || data[1] !== page) return undefined
   return data.subarray(0, Math.min(data.length, 4 + viewOf(data).getUint16(2)))
+}
+
+/** ILLEGAL REQUEST; or CHECK CONDITION without a word, which is how istgt answers what it doesn't know. */
+function isUnsupported(error: unknown): boolean {
+  if (!(error instanceof ScsiError) || error.status !== Status.checkCondition) return false
+  return error.sense === undefined || error.sense.key === SenseKey.illegalRequest
 }
 
 export function isSense(error: unknown, key: number, asc?: number): boolean {
@@ -117,7 +124,7 @@ export async function readCapacity(run: Run, lun: number): Promise<Capacity> {
   try {
     data = atLeast(await fetch(run, lun, 32, cdb.readCapacity16), 16, "READ CAPACITY (16)")
   } catch (error) {
-    if (!isSense(error, SenseKey.illegalRequest)) throw error
+    if (!isUnsupported(error)) throw error
     return readCapacity10(run, lun)
   }
   const view = viewOf(data)
@@ -208,10 +215,11 @@ export async function readModes(run: Run, lun: number): Promise<UnitModes> {
   const CACHING = 0x08
   let data: Uint8Array
   try {
-    data = await fetch(run, lun, 192, (bytes) => cdb.modeSense6(CACHING, bytes))
+    data = await fetch(run, lun, 192, (bytes) =>
+      cdb.modeSense6(CACHING, bytes, { withoutBlockDescriptors: true }),
+    )
   } catch (error) {
-    if (isSense(error, SenseKey.illegalRequest))
-      return { writeProtected: false, dpoFua: false, writeCache: true }
+    if (isUnsupported(error)) return { writeProtected: false, dpoFua: false, writeCache: true }
     throw error
   }
   const page = data.subarray(4 + (data[3] ?? 0))
