@@ -2,6 +2,8 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
 import * as cdb from "../../../../src/scsi/cdb/index.ts"
+import { checkUsage, commandTable } from "../../../../src/scsi/sam/command-table.ts"
+import { diskCommands } from "../../../../src/scsi/sbc/commands.ts"
 import { cdbBytesOf } from "../../../../src/scsi/spec/operation-code.ts"
 
 const FUA = cdb.BlockFlag.fua
@@ -100,6 +102,25 @@ describe("CDB builders", () => {
       assert.equal(made.length, cdbBytesOf(made[0]!), "as long as its group says")
     })
   }
+
+  test("a disk knows each of them, bit by bit; what it refuses is what it refuses by name", () => {
+    const table = commandTable(diskCommands(true))
+    const refused = golden.filter(([, made]) => {
+      const command = table.find(made)
+      assert.ok(command, "no unknown command")
+      assert.equal(command.usage.length, made.length)
+      try {
+        checkUsage(command, made)
+        return false
+      } catch {
+        return true
+      }
+    })
+    assert.deepEqual(
+      refused.map(([name]) => name),
+      ["MODE SELECT (10)"], // saves pages
+    )
+  })
 
   test("an UNMAP parameter list", () => {
     const list = cdb.unmapParameterList([
