@@ -133,17 +133,21 @@ export class TestUnit extends LogicalUnit {
   }
 }
 
+interface SendOptions extends TestTaskOptions {
+  readonly nexus?: Nexus
+}
+
 export interface Bench {
   readonly clock: VirtualClock
   readonly target: ScsiTarget
   readonly unit: TestUnit
   readonly nexus: Nexus
   /** Sends a command and gives its task, which may have ended already. */
-  send(cdb: Uint8Array | readonly number[], options?: TestTaskOptions & { nexus?: Nexus }): TestTask
+  readonly send: (cdb: Uint8Array | readonly number[], options?: SendOptions) => TestTask
   /** The same, once it has ended. */
-  run(cdb: Uint8Array | readonly number[], options?: TestTaskOptions & { nexus?: Nexus }): Promise<TestTask>
+  readonly run: (cdb: Uint8Array | readonly number[], options?: SendOptions) => Promise<TestTask>
   /** A second nexus without a pending unit attention. */
-  another(host: string): Nexus
+  readonly another: (host: string) => Nexus
 }
 
 /** A target with a test unit as LUN 0, and a nexus that has had its POWER ON. */
