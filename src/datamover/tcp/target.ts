@@ -115,11 +115,11 @@ export class TcpTargetDatamover extends TcpConnection implements TargetDatamover
       return super.sendControl(header, data)
     const initiatorTaskTag = uint32At(header, 16)
     if (data === undefined && this.#dataIn.join(header, initiatorTaskTag)) {
-      this.#tasks.take(initiatorTaskTag)
+      this.#endTask(initiatorTaskTag)
       return this.leave()
     }
     this.#dataIn.seal()
-    const expDataSn = this.#tasks.take(initiatorTaskTag)?.dataSn ?? 0
+    const expDataSn = this.#endTask(initiatorTaskTag)
     super.sendControl(expDataSn === 0 ? header : this.#withExpDataSn(header, expDataSn), data)
   }
 
@@ -137,12 +137,20 @@ export class TcpTargetDatamover extends TcpConnection implements TargetDatamover
   deallocateTaskResources(initiatorTaskTag: number): void {
     if (this.over) return
     this.#dataIn.forget(initiatorTaskTag)
+    this.#endTask(initiatorTaskTag)
+  }
+
+  /** Nothing is waited for any more, not even what was asked for. Returns how many numbered PDUs the task had. */
+  #endTask(initiatorTaskTag: number): number {
     this.#memory.abort(initiatorTaskTag)
     const task = this.#tasks.take(initiatorTaskTag)
-    if (!task) return
-    const receiving = this.#dataOut.abort(task)
-    task.abort()
-    if (receiving) this.loseSink()
+    if (!task) return 0
+    if (task.transfers.length > 0) {
+      const receiving = this.#dataOut.abort(task)
+      task.abort()
+      if (receiving) this.loseSink()
+    }
+    return task.dataSn
   }
 
   // ------------------------------------------------------------------------------------------ what arrives

@@ -126,6 +126,7 @@ export class TaskMemory implements TransferBufferOwner {
   }
 
   abort(initiatorTaskTag: number): void {
+    if (this.#waitingIn.length === 0 && this.#waitingOut.length === 0) return
     this.#abort(this.#waitingIn, (waiter) => waiter.initiatorTaskTag === initiatorTaskTag)
     this.#abort(this.#waitingOut, (waiter) => waiter.initiatorTaskTag === initiatorTaskTag)
     // Whoever stood behind it may be next.
