@@ -50,6 +50,7 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
   readonly transport = "tcp"
   readonly local: Endpoint
   readonly remote: Endpoint
+  activity = 0
   protected readonly queue: SendQueue
   protected readonly writer: PduWriter
   protected readonly framer: Framer
@@ -105,6 +106,7 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
   }
 
   received(bytes: number): void {
+    this.activity++
     if (!this.over) this.#turn(bytes)
   }
 
@@ -146,6 +148,8 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
 
   #sent(): void {
     if (this.over) return
+    // While nothing is read, that the peer reads is all there is to see of it.
+    if (this.#halts !== 0) this.activity++
     if ((this.#halts & HALTED_BY_QUEUE) !== 0 && this.queue.queuedBytes < SEND_QUEUE_BYTES_HIGH / 2) {
       this.#unhalt(HALTED_BY_QUEUE)
     }

@@ -81,6 +81,7 @@ export class Framer {
   #crc = 0
   #straight = false
   #bulk = false
+  #closed = false
 
   constructor(pool: MemoryPool, user: FramerUser) {
     this.#pool = pool
@@ -89,8 +90,10 @@ export class Framer {
     this.#pdu = new ArrivedPdu(this.#memory)
   }
 
-  /** Gives its memory back; nothing is to be called any more. */
+  /** Gives its memory back; nothing else is to be called any more. */
   close(): void {
+    if (this.#closed) return
+    this.#closed = true
     this.halted = true
     this.#memory.release()
     this.#aside?.release()

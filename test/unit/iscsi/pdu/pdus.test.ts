@@ -45,7 +45,9 @@ function valuesOf(twin: Golden["twin"]): Record<string, number | boolean | Uint8
 
 describe("golden PDUs", () => {
   test("there is one of every type", () => {
-    assert.deepEqual(golden.map(({ twin }) => twin["opcode"]).toSorted(), Object.values(Opcode).toSorted())
+    const opcodes = new Set(golden.map(({ twin }) => twin["opcode"]))
+    assert.deepEqual(opcodes, new Set(pduTypes.map(({ opcode }) => opcode)))
+    assert.equal(golden.length, opcodes.size)
     assert.equal(pduTypes.length, Object.values(Opcode).length)
   })
 
