@@ -19,6 +19,12 @@ export interface ScsiTargetOptions {
   readonly log?: Log
 }
 
+/**
+ * The unit attention a nexus begins with: POWER ON, RESET, OR BUS DEVICE RESET OCCURRED. POWER ON OCCURRED would say it
+ * more precisely, but libiscsi's tools take only this one for the usual beginning.
+ */
+const BEGINNING = Asc.powerOnResetOrBusDeviceReset
+
 /** What answers where there is no logical unit, and as the well-known one. */
 const targetIdentity = { vendor: "SANLET", product: "TARGET", revision: "0001", serial: "", designators: [] }
 
@@ -55,7 +61,7 @@ export class ScsiTarget implements LogicalUnitInventory {
 
   /**
    * Makes `unit` logical unit `lun`, 0 to LUNS_MAX - 1. Initiators are told: REPORTED LUNS DATA HAS CHANGED on the other
-   * units, POWER ON OCCURRED on the new one. Throws SanletError ERR_LUN, ERR_LUN_IN_USE.
+   * units, BEGINNING on the new one. Throws SanletError ERR_LUN, ERR_LUN_IN_USE.
    */
   addLogicalUnit(lun: number, unit: LogicalUnit): void {
     if (!isLun(lun)) throw new SanletError("ERR_LUN", `${lun} is no logical unit number`)
@@ -66,7 +72,7 @@ export class ScsiTarget implements LogicalUnitInventory {
     }
     if (unit.log === silentLog) unit.log = this.#log
     this.#announceInventory()
-    for (const nexus of this.#nexuses) unit.attachNexus(nexus, Asc.powerOn)
+    for (const nexus of this.#nexuses) unit.attachNexus(nexus, BEGINNING)
     this.#byLun.set(lun, unit)
     this.#units[lun] = unit
     for (const listener of this.#inventoryListeners) listener()
@@ -103,7 +109,7 @@ export class ScsiTarget implements LogicalUnitInventory {
 
   // -------------------------------------------------------------------------------------------------- nexuses
 
-  /** A new I_T nexus. Its first command to each unit gets POWER ON OCCURRED, or I_T NEXUS LOSS OCCURRED. */
+  /** A new I_T nexus. Its first command to each unit gets BEGINNING, or I_T NEXUS LOSS OCCURRED if it had one before. */
   attachNexus(nexus: Nexus): void {
     const { initiatorPortName } = nexus.identity
     const known = this.#knownPorts.delete(initiatorPortName)
@@ -115,7 +121,7 @@ export class ScsiTarget implements LogicalUnitInventory {
     nexus.inventory = this
     this.#nexuses.add(nexus)
     this.#nowhere.attachNexus(nexus)
-    for (const unit of this.#byLun.values()) unit.attachNexus(nexus, known ? Asc.itNexusLoss : Asc.powerOn)
+    for (const unit of this.#byLun.values()) unit.attachNexus(nexus, known ? Asc.itNexusLoss : BEGINNING)
   }
 
   /**

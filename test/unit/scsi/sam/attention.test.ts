@@ -10,6 +10,8 @@ import { checkCondition, good, TestTask, testNexus } from "../../../suites/scsi-
 import { makeBench, TestUnit } from "../test-unit.ts"
 
 const { unitAttention } = SenseKey
+/** POWER ON, RESET, OR BUS DEVICE RESET OCCURRED, which libiscsi's tools expect of a new nexus. */
+const powerOn = Asc.powerOnResetOrBusDeviceReset
 
 const senderTo =
   (target: ScsiTarget, nexus: Nexus) =>
@@ -32,7 +34,7 @@ describe("unit attentions of a logical unit", () => {
   test("POWER ON for a new nexus, once on each unit", () => {
     const { send } = fresh()
     for (const lun of [0, 1]) {
-      checkCondition(send(cdb.testUnitReady(), lun), unitAttention, Asc.powerOn)
+      checkCondition(send(cdb.testUnitReady(), lun), unitAttention, powerOn)
       good(send(cdb.testUnitReady(), lun))
     }
   })
@@ -41,14 +43,14 @@ describe("unit attentions of a logical unit", () => {
     const { send } = fresh()
     good(send(cdb.inquiry(96)))
     good(send(cdb.reportLuns(64)))
-    checkCondition(send(cdb.testUnitReady()), unitAttention, Asc.powerOn)
+    checkCondition(send(cdb.testUnitReady()), unitAttention, powerOn)
   })
 
   test("REQUEST SENSE gives it as data, and ends it", () => {
     const { send } = fresh()
     assert.equal(
       Buffer.from(good(send(cdb.requestSense(18)))).toString("hex"),
-      "700006000000000a00000000290100000000",
+      "700006000000000a00000000290000000000",
     )
     assert.equal(good(send(cdb.requestSense(18)))[2], SenseKey.noSense)
     good(send(cdb.testUnitReady()))
@@ -56,7 +58,7 @@ describe("unit attentions of a logical unit", () => {
 
   test("even an unknown command gets it first", () => {
     const { send } = fresh()
-    checkCondition(send(Uint8Array.of(0xff)), unitAttention, Asc.powerOn)
+    checkCondition(send(Uint8Array.of(0xff)), unitAttention, powerOn)
   })
 
   test("an initiator port that comes again is told of the loss of its nexus", async () => {
@@ -73,7 +75,7 @@ describe("unit attentions of a logical unit", () => {
     let changes = 0
     const stop = target.onInventoryChange(() => changes++)
     target.addLogicalUnit(7, new TestUnit())
-    checkCondition(send(cdb.testUnitReady(), 7), unitAttention, Asc.powerOn)
+    checkCondition(send(cdb.testUnitReady(), 7), unitAttention, powerOn)
     good(send(cdb.testUnitReady(), 7))
     good(send(cdb.reportLuns(64), 1))
     good(send(cdb.testUnitReady(), 0))
