@@ -41,6 +41,8 @@ export class ScsiTarget implements LogicalUnitInventory {
   readonly #nexuses = new Set<Nexus>()
   /** Names of initiator ports there was a nexus with since power on, the latest last. */
   readonly #knownPorts = new Set<string>()
+  /** Units on their way out: media operations of a nexus may still run there. */
+  readonly #removals = new Set<Promise<unknown>>()
   readonly #inventoryListeners = new Set<() => void>()
 
   constructor({ clock, log = silentLog }: ScsiTargetOptions) {
@@ -87,10 +89,12 @@ export class ScsiTarget implements LogicalUnitInventory {
     if (unit === undefined) throw new SanletError("ERR_LUN", `there is no LUN ${lun}`)
     this.#byLun.delete(lun)
     this.#units[lun] = undefined
-    const detached = [...this.#nexuses].map((nexus) => unit.detachNexus(nexus))
+    const removal = Promise.all([...this.#nexuses].map((nexus) => unit.detachNexus(nexus)))
+    this.#removals.add(removal)
     this.#announceInventory()
     for (const listener of this.#inventoryListeners) listener()
-    await Promise.all(detached)
+    await removal
+    this.#removals.delete(removal)
   }
 
   /** Called after each change of the set of logical units. Returns how to stop listening. */
@@ -133,7 +137,7 @@ export class ScsiTarget implements LogicalUnitInventory {
     const units = [this.#nowhere, ...this.#byLun.values()]
     const detached = units.map((unit) => unit.detachNexus(nexus))
     nexus.inventory = undefined
-    await Promise.all(detached)
+    await Promise.all([...detached, ...this.#removals])
   }
 
   clearUnitAttention(nexus: Nexus, asc: number): void {

@@ -263,9 +263,10 @@ describe("I_T nexus loss", () => {
     const task = bench.send(own(HOLD))
     const removed = bench.target.removeLogicalUnit(0)
     assert.equal(task.aborts, 1)
-    assert.equal(await hasEnded(removed), false)
+    const detached = bench.target.detachNexus(bench.another("other"))
+    assert.equal(await hasEnded(Promise.race([removed, detached])), false)
     bench.unit.finish(task)
-    await removed
+    await Promise.all([removed, detached])
     checkCondition(bench.send(own(CHANGE)), SenseKey.illegalRequest, Asc.logicalUnitNotSupported)
   })
 })

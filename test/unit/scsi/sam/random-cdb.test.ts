@@ -1,0 +1,91 @@
+/** Commands as nobody would send them, to a whole disk: each must end, in words of the standard. */
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import { SeededRandom } from "../../../../src/base/random.ts"
+import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
+import * as cdb from "../../../../src/scsi/cdb/index.ts"
+import { ScsiTarget } from "../../../../src/scsi/sam/scsi-target.ts"
+import { DiskUnit } from "../../../../src/scsi/sbc/disk-unit.ts"
+import { SenseKey } from "../../../../src/scsi/spec/sense.ts"
+import { Status } from "../../../../src/scsi/spec/status.ts"
+import { forEachSeed } from "../../../seed.ts"
+import { TestTask, testNexus } from "../../../suites/scsi-task.ts"
+import { TestDevice } from "../sbc/test-device.ts"
+
+const BLOCKS = 64
+const COMMANDS = 150
+
+/** Sound CDBs, to be spoilt. */
+const sound: readonly Uint8Array[] = [
+  cdb.inquiry(255, 0x83),
+  cdb.modeSense6(0x3f, 255),
+  cdb.modeSense10(0x3f, 255, { subpage: 0xff }),
+  cdb.modeSelect6(24),
+  cdb.modeSelect10(40),
+  cdb.reportLuns(64),
+  cdb.requestSense(18),
+  cdb.reportSupportedOperationCodes(4096),
+  cdb.reportSupportedTaskManagementFunctions(16),
+  cdb.read6(0, 1),
+  cdb.read10(3, 4),
+  cdb.read16(3, 4),
+  cdb.write10(3, 4),
+  cdb.write16(3, 4),
+  cdb.verify16(3, 4, cdb.ByteCheck.all),
+  cdb.writeAndVerify10(3, 4, cdb.ByteCheck.all),
+  cdb.compareAndWrite(3, 1),
+  cdb.orWrite16(3, 1),
+  cdb.writeSame16(3, 4, cdb.WriteSameBit.unmap),
+  cdb.unmap(24),
+  cdb.getLbaStatus(0, 64),
+  cdb.synchronizeCache10(),
+  cdb.preFetch16(0, 8),
+  cdb.readCapacity10(),
+  cdb.readCapacity16(),
+  cdb.reserve6(),
+  cdb.release10(),
+]
+
+function spoilt(random: SeededRandom): Uint8Array {
+  if (random.chance(0.1)) return random.fill(new Uint8Array(16))
+  const bytes = random.pick(sound).slice()
+  for (let i = random.below(3); i > 0; i--) bytes[random.below(bytes.length)] = random.below(256)
+  return bytes
+}
+
+async function storm(seed: number): Promise<void> {
+  const random = new SeededRandom(seed)
+  const target = new ScsiTarget({ clock: new VirtualClock() })
+  const unit = new DiskUnit(new TestDevice(BLOCKS * 512), { identity: { serial: `seed-${seed}` } })
+  target.addLogicalUnit(0, unit)
+  const nexuses = ["one", "two"].map(testNexus)
+  for (const nexus of nexuses) target.attachNexus(nexus)
+  const tasks: TestTask[] = []
+  for (let i = 0; i < COMMANDS; i++) {
+    const dataOut = random.fill(new Uint8Array(random.pick([0, 8, 24, 40, 512, 1024, 2048])))
+    const task = new TestTask(random.pick(nexuses), spoilt(random), {
+      tag: i,
+      dataOut,
+      lun: random.chance(0.05) ? random.below(0x1_0000) : 0,
+      attribute: random.pick([0, 1, 1, 1, 2, 3, 4]),
+      dataInBytesMax: random.pick([0, 16, 255, 4096, 2 ** 32 - 1]),
+      ...(random.chance(0.3) && { buffers: "slow" as const }),
+    })
+    tasks.push(task)
+    target.commandReceived(task)
+    if (random.chance(0.2)) await task.ended
+  }
+  for (const task of tasks) {
+    await task.ended
+    const told = `${Buffer.from(task.cdb).toString("hex")}: status ${task.status}`
+    assert.ok((Object.values(Status) as number[]).includes(task.status!), told)
+    assert.notEqual(task.sense?.key, SenseKey.hardwareError, told)
+    assert.equal(task.buffersOut, 0, told)
+    assert.equal(task.status === Status.checkCondition, task.sense !== undefined, told)
+  }
+  assert.equal(unit.taskCount, 0)
+}
+
+describe("random commands", () => {
+  test("each ends with a status, and never as our own failure", () => forEachSeed(import.meta.url, 60, storm))
+})
