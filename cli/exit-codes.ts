@@ -1,4 +1,4 @@
-/** How the program ends; `sanlet --help` and docs/cli.md tell of them. */
+/** How the program ends; `sanlet --help` tells of them. */
 export const ExitCode = {
   success: 0,
   /** It was tried, and failed: no connection, a login refused, an I/O error. */

@@ -27,9 +27,15 @@ const cache = () =>
 
 const milliseconds = () => z.number().min(0).max(3_600_000)
 
+/** Drawn evenly from a range. */
+const spread = () =>
+  section({ minMs: milliseconds(), maxMs: milliseconds() }).refine(({ minMs, maxMs }) => minMs <= maxMs, {
+    error: "expected a minMs of at most maxMs",
+  })
+
 const delay = () =>
   z
-    .union([milliseconds(), section({ minMs: milliseconds(), maxMs: milliseconds() })], {
+    .union([milliseconds(), spread()], {
       error: "expected milliseconds, or a section with minMs and maxMs",
     })
     .exactOptional()

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
+import { test } from "node:test"
+import { parseConfiguration } from "../../../../src/control/config/load.ts"
+import { pageWithReference, readPage } from "./reference.ts"
+
+const context = {
+  directory: "/srv",
+  env: { SAN_DISCOVERY_SECRET: "the secret of discovery" },
+  readFile: (path: string) => `the secret in ${path}\n`,
+}
+
+test("the reference in docs/configuration.md is that of the schema", () => {
+  const page = readPage()
+  assert.equal(page, pageWithReference(page), "run node --import tsx test/unit/control/config/reference.ts")
+})
+
+test("what docs/configuration.md shows is right", () => {
+  const blocks = [...readPage().matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text ?? "")
+  assert.equal(blocks.length, 1)
+  for (const text of blocks) parseConfiguration(text, "docs/configuration.md", context)
+})
+
+test("examples/san.yaml is right, and uses most of what there is", () => {
+  const text = readFileSync("examples/san.yaml", "utf8")
+  const { targets, portals, discovery } = parseConfiguration(text, "examples/san.yaml", context)
+  assert.equal(portals.length, 3)
+  assert.equal(discovery?.chap?.users[0]?.name, "discovery")
+  assert.deepEqual(
+    targets.map(({ luns }) => luns.map(({ device }) => device.type)),
+    [["file", "file", "readonly"], ["delay"]],
+  )
+  assert.equal(targets[0]?.chap?.outgoing?.name, "san")
+  assert.equal(targets[0]?.login?.maxBurstLength, 2 ** 20)
+})
