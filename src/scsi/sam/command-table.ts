@@ -1,3 +1,4 @@
+import { SanletError } from "../../base/errors.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
 
@@ -26,14 +27,13 @@ export class CommandTable {
     const { opcode, serviceAction, name } = command
     const entry = this.#entries[opcode]
     if (serviceAction === undefined) {
-      if (entry !== undefined) throw new Error(`${name}: operation code ${opcode} is taken`)
+      if (entry !== undefined) throw taken(name)
       this.#entries[opcode] = command
       return
     }
-    if (entry !== undefined && !(entry instanceof Map))
-      throw new Error(`${name}: the operation code is taken`)
+    if (entry !== undefined && !(entry instanceof Map)) throw taken(name)
     const actions = entry ?? new Map<number, Command>()
-    if (actions.has(serviceAction)) throw new Error(`${name}: service action ${serviceAction} is taken`)
+    if (actions.has(serviceAction)) throw taken(name)
     this.#entries[opcode] = actions.set(serviceAction, command)
   }
 
@@ -68,9 +68,12 @@ export class CommandTable {
   }
 }
 
+const taken = (name: string): SanletError =>
+  new SanletError("ERR_COMMAND_TABLE", `${name}: another command has its operation code and service action`)
+
 const tables = new WeakMap<readonly Command[], CommandTable>()
 
-/** The compiled table of a list of commands; units with the same list share it. */
+/** The compiled table of a list of commands; units with the same list share it. Throws SanletError ERR_COMMAND_TABLE. */
 export function commandTable(commands: readonly Command[]): CommandTable {
   let table = tables.get(commands)
   if (table === undefined) {

@@ -63,7 +63,7 @@ export class ScsiTarget implements LogicalUnitInventory {
 
   /**
    * Makes `unit` logical unit `lun`, 0 to LUNS_MAX - 1. Initiators are told: REPORTED LUNS DATA HAS CHANGED on the other
-   * units, BEGINNING on the new one. Throws SanletError ERR_LUN, ERR_LUN_IN_USE.
+   * units, BEGINNING on the new one. Throws SanletError ERR_LUN, ERR_LUN_IN_USE, ERR_COMMAND_TABLE.
    */
   addLogicalUnit(lun: number, unit: LogicalUnit): void {
     if (!isLun(lun)) throw new SanletError("ERR_LUN", `${lun} is no logical unit number`)
@@ -72,6 +72,7 @@ export class ScsiTarget implements LogicalUnitInventory {
       if (taken === unit)
         throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
     }
+    void unit.commandTable // compiled now, so that a faulty one isn't found by the first command
     if (unit.log === silentLog) unit.log = this.#log
     this.#announceInventory()
     for (const nexus of this.#nexuses) unit.attachNexus(nexus, BEGINNING)
@@ -261,7 +262,7 @@ export class ScsiTarget implements LogicalUnitInventory {
     }
     if (rejected)
       this.#log.warn(fields, "aborted tasks did not end in time: their data may still reach the medium")
-    else this.#log.info(fields, "task management function")
+    else this.#log.debug(fields, "task management function carried out")
   }
 }
 

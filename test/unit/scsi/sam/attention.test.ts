@@ -125,6 +125,17 @@ describe("logical units of a target", () => {
     assert.deepEqual([...target.logicalUnits], [[0, unit]])
   })
 
+  test("a command table with two commands in one place is found at once", () => {
+    const target = new ScsiTarget({ clock: new VirtualClock() })
+    const unit = new TestUnit()
+    for (const serviceAction of [undefined, 1]) {
+      const again = { ...unit.commands[0]!, ...(serviceAction !== undefined && { serviceAction }) }
+      Object.defineProperty(unit, "commands", { value: [...unit.commands, again], configurable: true })
+      assert.throws(() => target.addLogicalUnit(0, unit), { code: "ERR_COMMAND_TABLE" })
+    }
+    assert.equal(target.logicalUnits.size, 0)
+  })
+
   test("a unit may be part of two targets: one reservation, one task set", async () => {
     const unit = new TestUnit()
     const [one, two] = ["one", "two"].map((host) => {
