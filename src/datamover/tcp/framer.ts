@@ -1,4 +1,4 @@
-import { LOGIN_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.ts"
+import { AHS_BYTES_MAX, LOGIN_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { CRC32C_BYTES, crc32c, crc32cOfView } from "../../wire/crc32c.ts"
@@ -213,14 +213,10 @@ export class Framer {
     const view = this.#memory.view
     const at = this.#from
     const lengths = view.getUint32(at + 4)
-    const segmentsBytes = BHS_BYTES + (lengths >>> 24) * 4
+    const ahsBytes = (lengths >>> 24) * 4
+    const segmentsBytes = BHS_BYTES + ahsBytes
     const dataBytes = lengths & 0xffffff
-    if (dataBytes > this.dataBytesMax) {
-      throw new DatamoverError(
-        "ERR_PDU_TOO_LONG",
-        `a PDU with a data segment of ${dataBytes} bytes came, at most ${this.dataBytesMax} were declared`,
-      )
-    }
+    if (dataBytes > this.dataBytesMax || ahsBytes > AHS_BYTES_MAX) this.#refuseLengths(ahsBytes, dataBytes)
     const headerBytes = this.headerDigest ? segmentsBytes + CRC32C_BYTES : segmentsBytes
     this.#neededBytes = headerBytes
     if (available < headerBytes) return false
@@ -229,7 +225,7 @@ export class Framer {
     this.#dataBytes = dataBytes
     this.#trailerBytes = dataBytes === 0 ? 0 : (-dataBytes & 3) + (this.dataDigest ? CRC32C_BYTES : 0)
     const pdu = this.#pdu
-    pdu.ahsBytes = segmentsBytes - BHS_BYTES
+    pdu.ahsBytes = ahsBytes
     pdu.dataBytes = dataBytes
     this.#point()
     this.#sink.bytes = undefined
@@ -239,6 +235,12 @@ export class Framer {
       this.#neededBytes = headerBytes + dataBytes + this.#trailerBytes
     }
     return true
+  }
+
+  #refuseLengths(ahsBytes: number, dataBytes: number): never {
+    const declared = `a data segment of ${dataBytes} bytes, at most ${this.dataBytesMax} were declared`
+    const what = ahsBytes > AHS_BYTES_MAX ? `additional header segments of ${ahsBytes} bytes` : declared
+    throw new DatamoverError("ERR_PDU_TOO_LONG", `a PDU came with ${what}`)
   }
 
   #checkHeader(segmentsBytes: number): void {
