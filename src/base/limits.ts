@@ -9,7 +9,7 @@ export const TEXT_BYTES_MAX = 64 * 1024
 export const LOGIN_ROUNDS_MAX = 32
 /** From the TCP connection to the full feature phase, in ms. */
 export const LOGIN_DEADLINE_MS = 15_000
-/** Connections in login phase per portal; one more is closed at once. */
+/** Connections in login phase per portal; for one more one of the address that has most of them is closed. */
 export const LOGINS_PENDING_MAX = 256
 /** Largest data segment a peer may send us before login has agreed on a size (RFC 7143 §13.12 default), in bytes. */
 export const LOGIN_DATA_SEGMENT_BYTES_MAX = 8192
@@ -19,7 +19,7 @@ export const DATA_SEGMENT_BYTES_MAX = 1024 * 1024
 export const AHS_BYTES_MAX = 1020
 /** Commands a session may have outstanding: MaxCmdSN - ExpCmdSN + 1. */
 export const COMMAND_WINDOW = 128
-/** Immediate commands a session may have outstanding beyond the window; one more is rejected. */
+/** Immediate SCSI commands a session may have outstanding beyond the window, and task management functions; one more is rejected. */
 export const IMMEDIATE_COMMANDS_MAX = 32
 /** One step of a data transfer: the largest buffer a task holds at once, in bytes. */
 export const TRANSFER_STEP_BYTES = 1024 * 1024
@@ -81,13 +81,15 @@ export const ZEROES_WRITTEN_BYTES_MAX = 128 * 1024
 export const NATIVE_CALLS_MAX = 16
 /** Rules of one fault device. */
 export const FAULT_RULES_MAX = 1024
-/** Length of a configuration file, and the aliases in it once expanded (against files that blow up). */
+/** Length of a configuration file, in bytes. */
 export const CONFIGURATION_BYTES_MAX = 1024 * 1024
+/** YAML aliases of a configuration file once expanded: against files that blow up. */
 export const CONFIGURATION_ALIASES_MAX = 100
 /** How long a connection we have closed may wait for the peer's goodbye, in ms. */
 export const CLOSE_DEADLINE_MS = 5_000
-/** Identities of logical units that are remembered, and how long another process may keep their folder locked, in ms. */
+/** Identities of logical units that are remembered. */
 export const IDENTITIES_MAX = 16384
+/** How long another process may keep the folder of identities locked, in ms. */
 export const STATE_LOCK_DEADLINE_MS = 5_000
 /** Addresses one login follows when it is redirected. */
 export const LOGIN_REDIRECTS_MAX = 4
@@ -115,3 +117,7 @@ export const INITIATOR_PORTS_REMEMBERED_MAX = 4096
 export const MODE_PARAMETERS_BYTES_MAX = 4096
 /** Longest answer to SendTargets an initiator takes, in bytes. */
 export const SEND_TARGETS_BYTES_MAX = 4 * 1024 * 1024
+/** Requests of one session that came ahead of their turn, with their data, in bytes. */
+export const HELD_BYTES_MAX = 4 * 1024 * 1024
+/** Discovery sessions, all initiators together. */
+export const DISCOVERY_SESSIONS_MAX = 1024

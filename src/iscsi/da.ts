@@ -74,6 +74,8 @@ export interface Datamover {
   readonly transport: "tcp" | "iser"
   readonly local: Endpoint
   readonly remote: Endpoint
+  /** Changes with every sign of life of the peer: it has sent something, or taken what it had left lying. */
+  readonly activity: number
   /** Begins delivery of PDUs, in login phase: default data segment length, no digests. Call once. */
   start(upcalls: DatamoverUpcalls, numbers: RunningNumbers): void
   /** Gets what the full feature phase needs; throws DatamoverError when it can't be had. After security negotiation only. */

@@ -25,7 +25,10 @@ export class AccessList {
 
   allowsAddress(address: string): boolean {
     const plain = address.replace(/%.*$/, "").replace(/^::ffff:(?=\d+\.)/, "")
-    const family = isIP(plain) === 6 ? "ipv6" : "ipv4"
+    const version = isIP(plain)
+    // A connection that is gone already has no address; it gets in nowhere there is a list.
+    if (version === 0) return this.#deny === undefined && this.#allow === undefined
+    const family = version === 6 ? "ipv6" : "ipv4"
     if (this.#deny?.check(plain, family)) return false
     return this.#allow === undefined || this.#allow.check(plain, family)
   }

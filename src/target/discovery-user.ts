@@ -9,6 +9,8 @@ export class DiscoveryUser implements SessionUser {
     return Promise.resolve(TaskManagementResponseCode.functionRejected)
   }
 
+  taskManagementAnswered(): void {}
+
   connectionEnded(): void {}
 
   sessionEnded(): void {}

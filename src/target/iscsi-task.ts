@@ -1,12 +1,14 @@
 import type { DataBuffer } from "../base/buffers.ts"
 import type { Eventually } from "../base/completion.ts"
 import { type ReceivedPdu, TaskAbortedError } from "../iscsi/da.ts"
-import { DataOut } from "../iscsi/pdu/index.ts"
+import { DataOut, type ScsiResponse } from "../iscsi/pdu/index.ts"
 import { RejectReason } from "../iscsi/spec/index.ts"
 import type { SessionTask } from "../iscsi/session/session-user.ts"
 import type { TargetConnection } from "../iscsi/session/target-connection.ts"
 import type { Nexus } from "../scsi/sam/nexus.ts"
 import { Task, type TaskAttribute } from "../scsi/sam/task.ts"
+import type { SenseError } from "../scsi/spec/sense.ts"
+import { incorrectAmountOfData, unexpectedUnsolicitedData } from "./data-errors.ts"
 
 /** A piece of write data that came unasked. */
 interface Piece {
@@ -29,12 +31,19 @@ export class IscsiTask extends Task implements SessionTask {
   readonly connection: TargetConnection
   readonly cmdSn: number
   readonly immediate: boolean
+  /** Both R and W: residual counts go to fields of their own. */
+  readonly bidirectional: boolean
   #pieces: Piece[] | undefined
+  /** Unsolicited bytes that have come, immediate data included, and how many are to come. */
   #unsolicitedBytes = 0
   #unsolicitedBytesMax = 0
   #unsolicitedComplete = true
   #dataSn = 0
+  /** What is wrong with the unsolicited data: to fetch it fails with this. */
+  #dataError: SenseError | undefined
   #waiting: Waiting | undefined
+  /** The command has ended before its unsolicited data has. */
+  #deferred: { readonly status: number; readonly sense: Uint8Array | undefined } | undefined
   #over = false
 
   constructor(
@@ -47,18 +56,15 @@ export class IscsiTask extends Task implements SessionTask {
     cdb: Uint8Array,
     dataOutBytesMax: number,
     dataInBytesMax: number,
+    bidirectional: boolean,
     cmdSn: number,
     immediate: boolean,
   ) {
     super(nexus, lunHigh, lunLow, tag, attribute, cdb, dataOutBytesMax, dataInBytesMax)
     this.connection = connection
+    this.bidirectional = bidirectional
     this.cmdSn = cmdSn
     this.immediate = immediate
-  }
-
-  /** Whether the task has ended, with a status or without. */
-  get over(): boolean {
-    return this.#over
   }
 
   // ------------------------------------------------------------------------------------ unsolicited data
@@ -77,24 +83,41 @@ export class IscsiTask extends Task implements SessionTask {
 
   dataOutReceived(pdu: ReceivedPdu): void {
     const data = new DataOut(pdu.view, pdu.at)
-    const endBytes = data.bufferOffset + pdu.dataBytes
-    const expected =
-      !this.#unsolicitedComplete &&
-      data.bufferOffset === this.#unsolicitedBytes &&
-      data.dataSn === this.#dataSn &&
-      endBytes <= this.#unsolicitedBytesMax
-    if (!expected) {
-      this.connection.reject(RejectReason.protocolError, pdu)
-      return this.connection.fail("unsolicited data out of order or beyond FirstBurstLength")
-    }
+    if (this.#unsolicitedComplete) return this.#fail(pdu, "unsolicited data where none was announced")
+    if (data.dataSn !== this.#dataSn) return this.#fail(pdu, "unsolicited data came out of order")
     this.#dataSn++
-    if (pdu.dataBytes > 0) {
-      this.#pieces ??= []
-      this.#pieces.push({ offsetBytes: data.bufferOffset, buffer: pdu.hold() })
-      this.#unsolicitedBytes = endBytes
+    // What comes for a command that has failed already is only waited for.
+    const wanted = this.#deferred === undefined && this.#dataError === undefined
+    if (wanted && !this.#takePiece(pdu, data.bufferOffset)) {
+      return this.#fail(pdu, "unsolicited data out of order, though DataPDUInOrder=Yes")
     }
-    if (!data.final) return
+    if (data.final) this.#unsolicitedEnded()
+  }
+
+  #fail(pdu: ReceivedPdu, message: string): void {
+    this.connection.reject(RejectReason.protocolError, pdu)
+    this.connection.fail(message)
+  }
+
+  /** False: it is out of order. */
+  #takePiece(pdu: ReceivedPdu, offsetBytes: number): boolean {
+    if (offsetBytes + pdu.dataBytes > this.#unsolicitedBytesMax) this.#dataError = unexpectedUnsolicitedData()
+    else if (this.connection.keys.dataPduInOrder && offsetBytes !== this.#unsolicitedBytes) return false
+    else if (pdu.dataBytes > 0) {
+      this.#pieces ??= []
+      this.#pieces.push({ offsetBytes, buffer: pdu.hold() })
+      this.#unsolicitedBytes += pdu.dataBytes
+    }
+    return true
+  }
+
+  /** The last of it has come: now the command may fetch, or its response may go (RFC 7143 §11.4.2). */
+  #unsolicitedEnded(): void {
     this.#unsolicitedComplete = true
+    if (this.#deferred) return this.answerNow()
+    if (this.#unsolicitedBytes !== this.#unsolicitedBytesMax || !isGapless(this.#pieces)) {
+      this.#dataError ??= incorrectAmountOfData()
+    }
     const waiting = this.#waiting
     if (!waiting) return
     this.#waiting = undefined
@@ -128,6 +151,7 @@ export class IscsiTask extends Task implements SessionTask {
   }
 
   #fetch(offsetBytes: number, bytes: number): Eventually<DataBuffer> {
+    if (this.#dataError) throw this.#dataError
     const only = this.#pieces?.length === 1 ? this.#pieces[0] : undefined
     if (only && offsetBytes === 0 && only.buffer.bytes.length === bytes) {
       this.#pieces = undefined
@@ -164,33 +188,44 @@ export class IscsiTask extends Task implements SessionTask {
   }
 
   sendCommandComplete(status: number, sense?: Uint8Array): void {
-    if (this.#over) return
+    if (this.#over || this.#deferred) return
+    if (this.#unsolicitedComplete) return this.#respond(status, sense)
+    // "The target MUST wait until it receives a Data PDU with the F bit set" (RFC 7143 §11.4.2).
+    this.#deferred = { status, sense }
+    this.#releasePieces()
+  }
+
+  /** Sends the response that waits for the last of the unsolicited data, if one does. */
+  answerNow(): void {
+    if (this.#over || !this.#deferred) return
+    const { status, sense } = this.#deferred
+    this.#respond(status, sense)
+  }
+
+  #respond(status: number, sense: Uint8Array | undefined): void {
     this.#end()
     const response = this.connection.header.scsi(this.tag)
     response.status = status
-    if (this.dataOutBytesMax > 0 || this.dataOutBytes > 0) this.#outResidual(response)
-    else this.#inResidual(response)
+    this.#setResiduals(response)
     this.connection.send(response, sense && withLength(sense))
   }
 
-  #outResidual(response: ReturnType<TargetConnection["header"]["scsi"]>): void {
-    const residual = this.dataOutBytesMax - this.dataOutBytes
-    response.underflow = residual > 0
-    response.overflow = residual < 0
-    response.residualCount = Math.abs(residual)
-    if (this.dataInBytesMax === 0) return
-    const readResidual = this.dataInBytesMax - this.dataInBytes
-    response.bidirectionalReadUnderflow = readResidual > 0
-    response.bidirectionalReadOverflow = readResidual < 0
-    response.bidirectionalReadResidualCount = Math.abs(readResidual)
-  }
-
-  #inResidual(response: ReturnType<TargetConnection["header"]["scsi"]>): void {
-    const residual = this.dataInBytesMax - this.dataInBytes
-    if (residual === 0) return
-    response.underflow = residual > 0
-    response.overflow = residual < 0
-    response.residualCount = Math.abs(residual)
+  /** RFC 7143 §11.4.5: for a bidirectional command the count is that of the write, the read has its own. */
+  #setResiduals(response: ScsiResponse): void {
+    const outResidual = this.dataOutBytesMax - this.dataOutBytes
+    const inResidual = this.dataInBytesMax - this.dataInBytes
+    // Where the initiator expects no data at all, it's the overflow of what the command would have moved.
+    const isWrite = this.bidirectional || this.dataOutBytesMax > 0 || (inResidual === 0 && outResidual !== 0)
+    const residual = isWrite ? outResidual : inResidual
+    if (residual !== 0) {
+      response.underflow = residual > 0
+      response.overflow = residual < 0
+      response.residualCount = Math.abs(residual)
+    }
+    if (!this.bidirectional || inResidual === 0) return
+    response.bidirectionalReadUnderflow = inResidual > 0
+    response.bidirectionalReadOverflow = inResidual < 0
+    response.bidirectionalReadResidualCount = Math.abs(inResidual)
   }
 
   abort(): void {
@@ -203,14 +238,28 @@ export class IscsiTask extends Task implements SessionTask {
 
   #end(): void {
     this.#over = true
-    if (this.#pieces) {
-      for (const piece of this.#pieces) piece.buffer.release()
-      this.#pieces = undefined
-    }
+    this.#releasePieces()
     const session = this.connection.session!
     session.tasks.delete(this.tag)
     session.commandRetired(this.immediate)
   }
+
+  #releasePieces(): void {
+    if (this.#pieces === undefined) return
+    for (const piece of this.#pieces) piece.buffer.release()
+    this.#pieces = undefined
+  }
+}
+
+/** Whether the pieces, in whatever order they came, are one run from the beginning of the data on. */
+function isGapless(pieces: readonly Piece[] | undefined): boolean {
+  if (pieces === undefined) return true
+  let endBytes = 0
+  for (const { offsetBytes, buffer } of pieces.toSorted((a, b) => a.offsetBytes - b.offsetBytes)) {
+    if (offsetBytes !== endBytes) return false
+    endBytes += buffer.bytes.length
+  }
+  return true
 }
 
 /** Sense data as a SCSI Response carries it: behind its length in two bytes (RFC 7143 §11.4.7). */

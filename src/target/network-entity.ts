@@ -1,17 +1,16 @@
-import type { Clock } from "../base/clock.ts"
-import { systemClock } from "../base/clock.ts"
 import type { Listener, Network } from "../base/byte-stream.ts"
+import { type Clock, systemClock } from "../base/clock.ts"
 import { SanletError } from "../base/errors.ts"
-import { LOGOUT_GRACE_MS } from "../base/limits.ts"
+import { DATA_BUFFER_BYTES_MAX, LOGOUT_GRACE_MS } from "../base/limits.ts"
 import { type Log, silentLog } from "../base/log.ts"
-import { type Random, systemRandom } from "../base/random.ts"
 import { nodeNetwork } from "../base/node-network.ts"
+import { type Random, systemRandom } from "../base/random.ts"
 import { DataBufferBudget } from "../datamover/tcp/index.ts"
+import type { ChapAcceptance } from "../iscsi/login/chap.ts"
+import type { TargetSession } from "../iscsi/session/target-session.ts"
 import { Portal } from "./portal.ts"
 import { SessionRegistry } from "./session-registry.ts"
 import type { Target } from "./target.ts"
-import type { ChapAcceptance } from "../iscsi/login/chap.ts"
-import { DATA_BUFFER_BYTES_MAX } from "../base/limits.ts"
 
 export interface NetworkEntityOptions {
   readonly network?: Network
@@ -42,6 +41,8 @@ export class NetworkEntity {
   readonly options: NetworkEntityOptions
   readonly #targets = new Map<string, Target>()
   readonly #portals = new Set<Portal>()
+  /** Nobody is let in any more. */
+  closing = false
 
   constructor(options: NetworkEntityOptions = {}) {
     this.options = options
@@ -84,16 +85,19 @@ export class NetworkEntity {
     const listener: Listener = await this.network.listen(at, (stream) => portal.accept(stream))
     portal.opened(listener, () => this.#portals.delete(portal))
     this.#portals.add(portal)
+    this.closing = false
     return portal
   }
 
   /** Closes the portals, asks every initiator to log out, and ends the sessions that don't in time. */
   async close(): Promise<void> {
-    await Promise.all([...this.#portals].map((portal) => portal.close()))
+    this.closing = true
+    const closed = [...this.#portals].map((portal) => portal.close())
     await this.#logOut(() => true)
+    await Promise.all(closed)
   }
 
-  async #logOut(which: (session: ReturnType<SessionRegistry["byTsih"]> & {}) => boolean): Promise<void> {
+  async #logOut(which: (session: TargetSession) => boolean): Promise<void> {
     const leaving = [...this.sessions.all].filter(which)
     for (const session of leaving) {
       for (const connection of session.connections.values()) connection.requestLogout(LOGOUT_GRACE_MS)

@@ -1,5 +1,5 @@
 import type { Timer } from "../base/clock.ts"
-import { LOGIN_DEADLINE_MS, SESSIONS_MAX } from "../base/limits.ts"
+import { DISCOVERY_SESSIONS_MAX, LOGIN_DEADLINE_MS, SESSIONS_MAX } from "../base/limits.ts"
 import { isPromise } from "../base/completion.ts"
 import type { ReceivedPdu } from "../iscsi/da.ts"
 import { Opcode } from "../iscsi/pdu/bhs.ts"
@@ -56,24 +56,44 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     )
   }
 
+  /** Where it comes from. */
+  get address(): string {
+    return this.#connection.datamover.remote.address
+  }
+
+  /** Ends the login from our side, so that another time or another portal may do better. */
+  abandon(reason: string): void {
+    if (this.#ended) return
+    if (this.#connection.state === "xpt-up") this.#connection.fail(reason)
+    else this.#apply(this.#login.refuse(LoginStatus.serviceUnavailable, reason))
+  }
+
   // ----------------------------------------------------------------------------------- connection's side
 
   received(pdu: ReceivedPdu): void {
     if (this.#ended) return
     if ((pdu.view.getUint8(pdu.at) & 0x3f) !== Opcode.loginRequest) {
-      // The only PDUs before the full feature phase are those of the login (RFC 7143 §6.3).
-      return this.#apply(this.#login.refuse(LoginStatus.invalidDuringLogin, "another PDU than a Login Request"))
+      return this.unusable("another PDU than a Login Request")
     }
     if (this.#connection.state === "xpt-up") this.#connection.enter("in-login")
     const segment = pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + pdu.dataBytes)
     const step = this.#login.receive(new LoginRequest(pdu.view, pdu.at), segment)
-    if (isPromise(step)) void step.then((value) => this.#apply(value))
+    if (isPromise(step)) this.#connection.inBackground(step.then((value) => this.#apply(value)))
     else this.#apply(step)
+  }
+
+  /** The first PDU must be a Login Request, or there is nobody to answer; later ones are answered (RFC 7143 §4.2.4). */
+  unusable(message: string): void {
+    if (this.#ended) return
+    if (this.#connection.state === "xpt-up") this.#connection.fail(message)
+    else this.#apply(this.#login.refuse(LoginStatus.invalidDuringLogin, message))
   }
 
   lost(error: Error): void {
     if (this.#ended) return
-    this.#entity.log.info({ ...this.#connection.fields, reason: error.message }, "login not completed")
+    const { initiatorName, targetName } = this.#login
+    const who = { ...this.#connection.fields, initiator: initiatorName, target: targetName }
+    this.#entity.log.info({ ...who, reason: error.message }, "login not completed")
     this.#end()
   }
 
@@ -90,21 +110,27 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
       "login refused",
     )
     this.#end()
-    datamover.connectionClose()
+    this.#connection.refused()
   }
 
   #accept(response: { header: Uint8Array; data: Uint8Array }, login: AcceptedLogin): void {
     const connection = this.#connection
     const session = this.#session!
+    try {
+      connection.datamover.allocateConnectionResources()
+    } catch (error) {
+      // It's gone, we just haven't been told yet.
+      return this.lost(error as Error)
+    }
     connection.session = session
-    connection.keys = login.keys
-    connection.cid = login.cid
+    connection.keys = session.keysOf(login.keys)
     connection.statSn = login.statSn
-    session.connections.set(login.cid, connection)
-    connection.datamover.allocateConnectionResources()
-    connection.datamover.noticeKeyValues(login.keys)
+    connection.datamover.noticeKeyValues(connection.keys)
     connection.datamover.enableDatamover(response)
-    connection.enterFullFeaturePhase((which) => this.#portal.sendTargets(session, connection, which))
+    connection.enterFullFeaturePhase(
+      (which) => this.#portal.sendTargets(session, connection, which),
+      login.negotiation,
+    )
     this.#entity.log.info(
       { ...connection.fields, session: session.identity.type, user: login.user },
       "logged in",
@@ -117,8 +143,9 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     this.#deadline.cancel()
     this.#over()
     // Admitted, but gone before the final response: a session without a connection ends at once.
-    if (this.#connection.session === undefined)
-      void this.#session?.connectionFree(this.#connection, "connection lost")
+    const connection = this.#connection
+    if (connection.session === undefined && this.#session)
+      connection.inBackground(this.#session.connectionFree(connection, "connection lost"))
   }
 
   // -------------------------------------------------------------------------------------------- policy
@@ -151,17 +178,32 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   async admit(login: LoginCandidate): Promise<Admission | LoginRefusal> {
     if (login.tsihRequested !== 0) return this.#join(login)
     const { sessions } = this.#entity
-    const target = this.#target
-    // The same initiator port again: the old session ends before the new one begins.
-    await sessions.find({ ...login, targetName: target?.name })?.drop("reinstated")
-    if (target && sessions.count(target.name) >= SESSIONS_MAX) {
-      return refused(LoginStatus.outOfResources, `${target.name} has ${SESSIONS_MAX} sessions`)
-    }
+    const key = { ...login, targetName: this.#target?.name }
+    // The same initiator port again: the old session ends before the new one begins. Another login that waited for
+    // that, too, may have made one meanwhile.
+    for (let old = sessions.find(key); old !== undefined; old = sessions.find(key))
+      await old.drop("reinstated")
+    const refusal = this.#noPlace()
+    if (refusal) return refusal
     const tsih = sessions.freeTsih()
     if (tsih === undefined) return refused(LoginStatus.outOfResources, "65,535 sessions")
-    if (this.#ended) return refused(LoginStatus.initiatorError, "the connection is gone")
     this.#session = this.#open(login, tsih)
     return { kind: "admitted", tsih }
+  }
+
+  /** What may have changed while the login took its time, and the limits. */
+  #noPlace(): LoginRefusal | undefined {
+    const { sessions, closing, targets } = this.#entity
+    const target = this.#target
+    if (this.#ended) return refused(LoginStatus.initiatorError, "the connection is gone")
+    if (closing) return refused(LoginStatus.serviceUnavailable, "closing")
+    if (target && targets.get(target.name) !== target) {
+      return refused(LoginStatus.targetRemoved, `${target.name} is no longer here`)
+    }
+    const sessionsMax = target ? SESSIONS_MAX : DISCOVERY_SESSIONS_MAX
+    if (sessions.count(target?.name) < sessionsMax) return undefined
+    const what = target?.name ?? "discovery"
+    return refused(LoginStatus.outOfResources, `${what} has ${sessionsMax} sessions already`)
   }
 
   #open(login: LoginCandidate, tsih: number): TargetSession {
@@ -176,14 +218,25 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
       portalGroupTag: login.portalGroupTag,
       user: login.user,
     } as const
-    const session = new TargetSession(identity, login.cmdSn, (ended) => {
+    const session = new TargetSession(identity, login.keys, login.cmdSn, (ended) => {
       this.#entity.sessions.remove(ended)
       target?.sessionEnded(ended)
     })
-    session.user = target ? new ScsiPort(session, target.scsi, login.portalGroupTag) : new DiscoveryUser()
+    session.user = target
+      ? new ScsiPort(session, target.scsi, login.portalGroupTag, () =>
+          target.endSessions("target cold reset"),
+        )
+      : new DiscoveryUser()
+    this.#occupy(session, login.cid)
     this.#entity.sessions.add(session)
     target?.sessionOpened(session)
     return session
+  }
+
+  /** From now on whatever ends the session ends this login, too. */
+  #occupy(session: TargetSession, cid: number): void {
+    this.#connection.cid = cid
+    session.connections.set(cid, this.#connection)
   }
 
   /** A connection for a session that exists: in place of a dead one of the same CID, or one more. */
@@ -199,14 +252,18 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
       return refused(LoginStatus.sessionDoesNotExist, `no session with TSIH ${login.tsihRequested}`)
     }
     const old = session.connections.get(login.cid)
-    if (!old && session.connections.size >= login.keys.maxConnections) {
-      return refused(LoginStatus.tooManyConnections, `MaxConnections is ${login.keys.maxConnections}`)
+    const { maxConnections } = session.keys
+    if (!old && session.connections.size >= maxConnections) {
+      return refused(LoginStatus.tooManyConnections, `MaxConnections is ${maxConnections}`)
     }
     // The new connection takes the old one's place first, or the session would end with it.
-    this.#connection.cid = login.cid
-    session.connections.set(login.cid, this.#connection)
+    this.#occupy(session, login.cid)
     this.#session = session
-    if (old) await old.replace()
+    if (old) {
+      old.drop("reinstated")
+      await old.freed
+    }
+    if (this.#ended || session.endedBy) return refused(LoginStatus.initiatorError, "the connection is gone")
     const { expCmdSn, maxCmdSn } = session.window
     return { kind: "admitted", tsih: login.tsihRequested, expCmdSn, maxCmdSn }
   }

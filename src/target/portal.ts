@@ -2,6 +2,7 @@ import type { ByteStream, Endpoint, Listener } from "../base/byte-stream.ts"
 import { LOGINS_PENDING_MAX } from "../base/limits.ts"
 import { TcpTargetDatamover } from "../datamover/tcp/index.ts"
 import { encodeSendTargets } from "../discovery/send-targets.ts"
+import { parseIscsiName } from "../wire/text.ts"
 import { TargetConnection } from "../iscsi/session/target-connection.ts"
 import type { TargetSession } from "../iscsi/session/target-session.ts"
 import type { NetworkEntity } from "./network-entity.ts"
@@ -14,7 +15,8 @@ export class Portal {
   readonly #entity: NetworkEntity
   #listener: Listener | undefined
   #closed: () => void = () => {}
-  #loginsPending = 0
+  /** Connections in login phase, the oldest first. */
+  readonly #logins = new Set<PortalLogin>()
 
   constructor(entity: NetworkEntity, portalGroupTag: number) {
     this.#entity = entity
@@ -35,23 +37,24 @@ export class Portal {
     return addressText(this.endpoint)
   }
 
-  /** Stops accepting; sessions live on. */
+  get loginsPending(): number {
+    return this.#logins.size
+  }
+
+  /** Stops accepting, and refuses who is logging in; sessions live on. */
   async close(): Promise<void> {
     this.#closed()
+    for (const login of [...this.#logins]) login.abandon("the portal is closing")
     await this.#listener?.close()
   }
 
   accept(stream: ByteStream): void {
     const entity = this.#entity
-    // Before anything is spent on it: an address that no target and no discovery is for.
-    if (this.#loginsPending >= LOGINS_PENDING_MAX) {
-      entity.log.warn(
-        { address: stream.remote.address, pending: this.#loginsPending },
-        "too many logins at once",
-      )
+    if (this.#logins.size >= LOGINS_PENDING_MAX && !this.#makeRoom(stream.remote.address)) {
+      const { address } = stream.remote
+      entity.log.warn({ address, pending: this.#logins.size }, "too many logins at once")
       return stream.destroy()
     }
-    this.#loginsPending++
     const { nopIntervalMs, nopDeadlineMs } = entity.options
     const connection = new TargetConnection(
       new TcpTargetDatamover(stream, { clock: entity.clock, budget: entity.budget }),
@@ -62,7 +65,26 @@ export class Portal {
         ...(nopDeadlineMs !== undefined && { nopDeadlineMs }),
       },
     )
-    connection.start(new PortalLogin(this, entity, connection, () => this.#loginsPending--))
+    const login: PortalLogin = new PortalLogin(this, entity, connection, () => this.#logins.delete(login))
+    this.#logins.add(login)
+    connection.start(login)
+  }
+
+  /**
+   * All places are taken: the oldest login of the address that has most of them gives up its own, so that nobody shuts
+   * others out. False: that would be the newcomer's address.
+   */
+  #makeRoom(address: string): boolean {
+    const counts = new Map<string, number>()
+    for (const login of this.#logins) counts.set(login.address, (counts.get(login.address) ?? 0) + 1)
+    const [greediest] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))
+    if (counts.get(address) === counts.get(greediest)) return false
+    for (const login of this.#logins) {
+      if (login.address !== greediest) continue
+      login.abandon("too many logins at once")
+      break
+    }
+    return true
   }
 
   /**
@@ -71,32 +93,43 @@ export class Portal {
    */
   sendTargets(session: TargetSession, connection: TargetConnection, which: string): Uint8Array | undefined {
     const own = session.identity.targetName
-    if (own !== undefined && which === "All") return undefined
-    const name = which === "" ? own : which
-    if (name === undefined) return undefined
-    const { initiatorName } = session.identity
-    const { remote, local } = connection.datamover
-    const visible = [...this.#entity.targets.values()].filter(
-      (target) =>
-        (name === "All" || target.name === name.toLowerCase()) &&
-        target.access.allows(initiatorName, remote.address),
-    )
-    const listed = visible.map((target) => ({ name: target.name, addresses: this.#addresses(target, local) }))
+    if (which === "All" ? own !== undefined : which === "" && own === undefined) return undefined
+    const { local } = connection.datamover
+    const listed = this.#visible(session, connection, which === "" ? own! : which).map((target) => ({
+      name: target.name,
+      addresses: this.#addresses(target, local),
+    }))
     return encodeSendTargets(listed.filter((target) => target.addresses.length > 0))
   }
 
-  /** A portal on a wildcard address is named by the address the initiator has reached us at. */
+  /** In a normal session that is the target it is logged in to at most. */
+  #visible(session: TargetSession, connection: TargetConnection, which: string): Target[] {
+    const { initiatorName, targetName: own } = session.identity
+    const name = which === "All" ? undefined : parseIscsiName(which)
+    if (which !== "All" && name === undefined) return []
+    return [...this.#entity.targets.values()].filter(
+      (target) =>
+        (name === undefined || target.name === name) &&
+        (own === undefined || target.name === own) &&
+        target.access.allows(initiatorName, connection.datamover.remote.address),
+    )
+  }
+
+  /**
+   * A portal on a wildcard address is named by the address the initiator has reached us at; one of the other family can't
+   * be named at all.
+   */
   #addresses(target: Target, local: Endpoint): { address: string; portalGroupTag: number }[] {
-    return [...this.#entity.portals]
-      .filter((portal) => target.isIn(portal.portalGroupTag))
-      .map((portal) => {
-        const { address, port } = portal.endpoint
-        const wildcard = address === "0.0.0.0" || address === "::"
-        return {
-          address: addressText({ address: wildcard ? local.address : address, port }),
-          portalGroupTag: portal.portalGroupTag,
-        }
-      })
+    const addresses = []
+    for (const { endpoint, portalGroupTag } of this.#entity.portals) {
+      if (!target.isIn(portalGroupTag)) continue
+      const { port } = endpoint
+      const address =
+        endpoint.address === "0.0.0.0" || endpoint.address === "::" ? local.address : endpoint.address
+      if (endpoint.address === "0.0.0.0" && address.includes(":")) continue
+      addresses.push({ address: addressText({ address, port }), portalGroupTag })
+    }
+    return addresses
   }
 }
 

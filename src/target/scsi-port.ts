@@ -1,23 +1,20 @@
 import type { Eventually } from "../base/completion.ts"
 import type { ReceivedPdu } from "../iscsi/da.ts"
 import { type AdditionalHeaders, parseAhs } from "../iscsi/pdu/ahs.ts"
-import { ScsiCommand } from "../iscsi/pdu/index.ts"
 import type { SessionUser, TaskManagement } from "../iscsi/session/session-user.ts"
 import type { TargetConnection } from "../iscsi/session/target-connection.ts"
 import type { TargetSession } from "../iscsi/session/target-session.ts"
-import { RejectReason, TaskManagementFunction } from "../iscsi/spec/index.ts"
+import { RejectReason, TaskManagementFunction, TaskManagementResponseCode } from "../iscsi/spec/index.ts"
 import { Nexus } from "../scsi/sam/nexus.ts"
 import type { ScsiTarget } from "../scsi/sam/scsi-target.ts"
 import type { TaskAttribute } from "../scsi/sam/task.ts"
-import { encodeSense, SenseKey } from "../scsi/spec/sense.ts"
+import { encodeSense } from "../scsi/spec/sense.ts"
 import { Status } from "../scsi/spec/status.ts"
+import { unexpectedUnsolicitedData } from "./data-errors.ts"
 import { IscsiTask } from "./iscsi-task.ts"
 
 /** CDBs of the task's own, with room for the 16 bytes every device server may look at. */
 const CDB_BYTES = 16
-
-/** iSCSI condition "unexpected unsolicited data" (RFC 7143 §11.4.7.2): ABORTED COMMAND, 0Ch/0Ch. */
-const UNEXPECTED_UNSOLICITED_DATA = 0x0c0c
 
 const NO_AHS: AdditionalHeaders = {}
 
@@ -30,12 +27,17 @@ export class ScsiPort implements SessionUser {
   readonly #scsi: ScsiTarget
   readonly nexus: Nexus
   #detached: Promise<void> | undefined
+  readonly #onColdReset: () => void
 
-  /** `relativePort`: 1 to 65535, which of the target's ports this is. */
-  constructor(session: TargetSession, scsi: ScsiTarget, relativePort: number) {
+  /**
+   * `relativePort`: 1 to 65535, which of the target's ports this is. `onColdReset`: a TARGET COLD RESET has been answered;
+   * it ends all of the target's sessions (RFC 7143 §11.5.1).
+   */
+  constructor(session: TargetSession, scsi: ScsiTarget, relativePort: number, onColdReset: () => void) {
     const { initiatorName, isid, targetName = "", portalGroupTag } = session.identity
     this.#session = session
     this.#scsi = scsi
+    this.#onColdReset = onColdReset
     this.nexus = new Nexus({
       initiatorPortName: `${initiatorName},i,0x${isid.toString(16).padStart(12, "0")}`,
       initiatorName,
@@ -52,18 +54,12 @@ export class ScsiPort implements SessionUser {
     const read = (flags & 0x40) !== 0
     const final = (flags & 0x80) !== 0
     const expectedBytes = view.getUint32(at + 20)
-    const keys = connection.keys
-    // What the peer has agreed not to send is a protocol error (RFC 7143 §13.10, §13.11).
-    const unagreed = pdu.dataBytes > 0 ? !write || !keys.immediateData : false
-    if (unagreed || (!final && (!write || keys.initialR2T))) {
-      this.#session.commandRetired(immediate)
-      return connection.reject(RejectReason.protocolError, pdu)
+    // What says of itself that it makes no sense (RFC 7143 §11.3.1).
+    if (!write && (!final || pdu.dataBytes > 0)) {
+      return this.#reject(RejectReason.protocolError, connection, pdu, immediate)
     }
     const ahs = pdu.ahsBytes === 0 ? NO_AHS : parseAhs(pdu.bytes, pdu.ahsAt, pdu.ahsBytes)
-    if (ahs === undefined) {
-      this.#session.commandRetired(immediate)
-      return connection.reject(RejectReason.invalidPduField, pdu)
-    }
+    if (ahs === undefined) return this.#reject(RejectReason.invalidPduField, connection, pdu, immediate)
     const task = new IscsiTask(
       connection,
       this.nexus,
@@ -74,18 +70,24 @@ export class ScsiPort implements SessionUser {
       cdbOf(pdu, ahs),
       write ? expectedBytes : 0,
       read ? (write ? (ahs.bidirectionalReadBytes ?? 0) : expectedBytes) : 0,
+      read && write,
       cmdSn,
       immediate,
     )
     this.#session.tasks.set(task.tag, task)
-    const unsolicitedMax = Math.min(keys.firstBurstLength, expectedBytes)
-    if (pdu.dataBytes > unsolicitedMax) return refuseUnsolicited(task)
-    if (pdu.dataBytes > 0) task.takeImmediateData(pdu)
-    if (!final) task.expectUnsolicitedData(unsolicitedMax)
+    if (write && (!final || pdu.dataBytes > 0) && !takeUnsolicited(task, pdu, final, expectedBytes)) {
+      return refuseUnsolicited(task)
+    }
     this.#scsi.commandReceived(task)
   }
 
+  #reject(reason: number, connection: TargetConnection, pdu: ReceivedPdu, immediate: boolean): void {
+    this.#session.commandRetired(immediate)
+    connection.reject(reason, pdu)
+  }
+
   taskManagementReceived(request: TaskManagement): Promise<number> {
+    this.#answerDeferred()
     return this.#scsi.taskManagementRequestReceived(this.nexus, {
       function: request.function as TaskManagementFunction,
       lunHigh: request.lunHigh,
@@ -94,10 +96,25 @@ export class ScsiPort implements SessionUser {
     })
   }
 
+  /** No task may be answered after the function that ends it: what has ended but waits for its data is answered now. */
+  #answerDeferred(): void {
+    for (const task of [...this.#session.tasks.values()]) (task as IscsiTask).answerNow()
+  }
+
+  taskManagementAnswered(request: TaskManagement, response: number): void {
+    const complete = response === TaskManagementResponseCode.functionComplete
+    if (request.function === TaskManagementFunction.targetColdReset && complete) this.#onColdReset()
+  }
+
   connectionEnded(connection: TargetConnection): Eventually<void> {
-    const tasks = [...this.#session.tasks.values()].filter((task) => task.connection === connection)
-    if (tasks.length === 0) return
-    return Promise.all(tasks.map((task) => this.#abort(task as IscsiTask))).then(() => {})
+    const { connections, tasks } = this.#session
+    const own = (): IscsiTask[] =>
+      ([...tasks.values()] as IscsiTask[]).filter((task) => task.connection === connection)
+    const last = [...connections.values()].every((other) => other === connection)
+    const ended = last ? this.sessionEnded() : Promise.all(own().map((task) => this.#abort(task)))
+    // Those that are left have ended for the SCSI layer, and only wait for their data.
+    for (const task of own()) task.abort()
+    return ended.then(() => {})
   }
 
   #abort(task: IscsiTask): Promise<number> {
@@ -129,7 +146,17 @@ function cdbOf(pdu: ReceivedPdu, ahs: AdditionalHeaders): Uint8Array {
 /** RFC 7143 §11.3.1.1 reserves 5 to 7; they count as untagged, which SAM treats as SIMPLE. */
 const taskAttribute = (bits: number): TaskAttribute => (bits <= 4 ? bits : 0) as TaskAttribute
 
+/** Takes what comes with the command unasked, and expects what will. False: that wasn't agreed on (RFC 7143 §13.10, §13.11). */
+function takeUnsolicited(task: IscsiTask, pdu: ReceivedPdu, final: boolean, expectedBytes: number): boolean {
+  const { keys } = task.connection
+  const bytesMax = Math.min(keys.firstBurstLength, expectedBytes)
+  if (!final) task.expectUnsolicitedData(bytesMax)
+  if ((pdu.dataBytes > 0 && !keys.immediateData) || pdu.dataBytes > bytesMax) return false
+  if (!final && keys.initialR2T) return false
+  if (pdu.dataBytes > 0) task.takeImmediateData(pdu)
+  return true
+}
+
 function refuseUnsolicited(task: IscsiTask): void {
-  const failure = { key: SenseKey.abortedCommand, asc: UNEXPECTED_UNSOLICITED_DATA, detail: {} }
-  task.sendCommandComplete(Status.checkCondition, encodeSense(failure, "fixed"))
+  task.sendCommandComplete(Status.checkCondition, encodeSense(unexpectedUnsolicitedData(), "fixed"))
 }

@@ -29,9 +29,9 @@ export class SessionRegistry {
     return this.#byTsih.size
   }
 
-  /** The sessions of one target. */
-  count(targetName: string): number {
-    return this.#perTarget.get(targetName) ?? 0
+  /** The sessions of one target; undefined: discovery sessions. */
+  count(targetName: string | undefined): number {
+    return this.#perTarget.get(targetName ?? "") ?? 0
   }
 
   find(key: SessionKey): TargetSession | undefined {
@@ -55,7 +55,7 @@ export class SessionRegistry {
     const { tsih, targetName } = session.identity
     this.#byTsih.set(tsih, session)
     this.#byKey.set(keyText(session.identity), session)
-    if (targetName !== undefined) this.#perTarget.set(targetName, this.count(targetName) + 1)
+    this.#perTarget.set(targetName ?? "", this.count(targetName) + 1)
   }
 
   remove(session: TargetSession): void {
@@ -64,10 +64,9 @@ export class SessionRegistry {
     this.#byTsih.delete(tsih)
     const key = keyText(session.identity)
     if (this.#byKey.get(key) === session) this.#byKey.delete(key)
-    if (targetName === undefined) return
     const left = this.count(targetName) - 1
-    if (left > 0) this.#perTarget.set(targetName, left)
-    else this.#perTarget.delete(targetName)
+    if (left > 0) this.#perTarget.set(targetName ?? "", left)
+    else this.#perTarget.delete(targetName ?? "")
   }
 }
 

@@ -5,10 +5,11 @@ import { LUNS_MAX } from "../base/limits.ts"
 import { type Log, silentLog } from "../base/log.ts"
 import type { ChapAcceptance } from "../iscsi/login/chap.ts"
 import type { KeyPreferences } from "../iscsi/login/keys.ts"
-import type { TargetSession } from "../iscsi/session/target-session.ts"
+import type { SessionEnd, TargetSession } from "../iscsi/session/target-session.ts"
 import { ScsiTarget } from "../scsi/sam/scsi-target.ts"
 import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
 import { Asc, encodeSense, SenseKey } from "../scsi/spec/sense.ts"
+import { parseIscsiName } from "../wire/text.ts"
 import { AccessList, type AccessOptions } from "./access.ts"
 import { NetworkEntity, type NetworkEntityOptions } from "./network-entity.ts"
 import type { Portal } from "./portal.ts"
@@ -37,10 +38,6 @@ export interface SessionInfo {
   readonly transport: "tcp" | "iser"
 }
 
-const ISCSI_NAME =
-  /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[\x21-\x7e\u0080-\uffff]*)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))$/i
-const ISCSI_NAME_BYTES_MAX = 223
-
 /**
  * A target node: a SCSI target device and who may use it.
  *
@@ -58,13 +55,14 @@ export class Target {
 
   /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS. */
   constructor(options: TargetOptions) {
-    if (!ISCSI_NAME.test(options.name) || Buffer.byteLength(options.name) > ISCSI_NAME_BYTES_MAX) {
+    const name = parseIscsiName(options.name)
+    if (name === undefined) {
       throw new SanletError(
         "ERR_ISCSI_NAME",
         `"${options.name}" is no iSCSI name: use iqn.YYYY-MM.reversed.domain:any, eui.<16 hex digits> or naa.<16 or 32>`,
       )
     }
-    this.name = options.name.toLowerCase()
+    this.name = name
     this.options = options
     this.access = new AccessList(options.access)
     this.scsi = new ScsiTarget({ clock: options.clock ?? systemClock, log: options.log ?? silentLog })
@@ -132,6 +130,13 @@ export class Target {
 
   sessionEnded(session: TargetSession): void {
     this.#sessions.delete(session)
+  }
+
+  /** Ends every session once what it was sent is through. */
+  endSessions(why: SessionEnd): void {
+    for (const session of this.#sessions) {
+      for (const connection of [...session.connections.values()]) connection.close(why)
+    }
   }
 
   /** The unit attention comes with the next command; the Async Message comes at once (RFC 7143 §11.9.1). */

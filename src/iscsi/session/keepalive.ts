@@ -1,29 +1,34 @@
 import type { Clock, Timer } from "../../base/clock.ts"
 
+export interface KeepaliveOptions {
+  /** How long the peer may be silent before it is asked, in ms; 0: it is never asked. */
+  readonly intervalMs: number
+  /** How long it may take to answer, in ms. */
+  readonly deadlineMs: number
+  /** A number that changes with every sign of life. */
+  readonly activity: () => number
+  readonly ping: () => void
+  readonly lost: () => void
+}
+
 /**
  * Asks a silent peer whether it is still there (NOP-In ping, RFC 7143 §11.19), and gives it up when it doesn't answer.
- * Any PDU is a sign of life; hearing costs one store, no clock is read.
+ * Signs of life are counted where they are seen; no clock is read for them.
  */
 export class Keepalive {
-  heard = true
   #timer: Timer | undefined
+  #seen = 0
   #pinged = false
   readonly #clock: Clock
-  readonly #intervalMs: number
-  readonly #deadlineMs: number
-  readonly #ping: () => void
-  readonly #lost: () => void
+  readonly #options: KeepaliveOptions
 
-  constructor(clock: Clock, intervalMs: number, deadlineMs: number, ping: () => void, lost: () => void) {
+  constructor(clock: Clock, options: KeepaliveOptions) {
     this.#clock = clock
-    this.#intervalMs = intervalMs
-    this.#deadlineMs = deadlineMs
-    this.#ping = ping
-    this.#lost = lost
+    this.#options = options
   }
 
   start(): void {
-    if (this.#intervalMs > 0) this.#wait(this.#intervalMs)
+    if (this.#options.intervalMs > 0) this.#wait(this.#options.intervalMs)
   }
 
   stop(): void {
@@ -32,20 +37,21 @@ export class Keepalive {
   }
 
   #wait(delayMs: number): void {
-    this.heard = false
+    this.#seen = this.#options.activity()
     this.#timer = this.#clock.after(delayMs, "keepalive", () => this.#fire())
   }
 
   #fire(): void {
-    if (this.heard) {
+    const { activity, intervalMs, deadlineMs, ping, lost } = this.#options
+    if (activity() !== this.#seen) {
       this.#pinged = false
-      this.#wait(this.#intervalMs)
+      this.#wait(intervalMs)
     } else if (this.#pinged) {
-      this.#lost()
+      lost()
     } else {
       this.#pinged = true
-      this.#ping()
-      this.#wait(this.#deadlineMs)
+      ping()
+      this.#wait(deadlineMs)
     }
   }
 }

@@ -6,7 +6,7 @@ import type { TargetConnection } from "./target-connection.ts"
 export interface SessionTask {
   /** Initiator Task Tag: unique among the session's tasks. */
   readonly tag: number
-  /** The connection the task's data and status go over (connection allegiance, RFC 7143 §4.2.1). */
+  /** The connection the task's data and status go over (connection allegiance, RFC 7143 §4.2.5.1). */
   readonly connection: TargetConnection
   readonly cmdSn: number
   /** Unsolicited data has come for it. */
@@ -28,6 +28,8 @@ export interface SessionUser {
   commandReceived(connection: TargetConnection, pdu: ReceivedPdu, cmdSn: number, immediate: boolean): void
   /** Resolves with a response code of RFC 7143 §11.6.1, once nothing of the aborted tasks can happen any more. */
   taskManagementReceived(request: TaskManagement): Promise<number>
+  /** Its response has been sent. */
+  taskManagementAnswered(request: TaskManagement, response: number): void
   /**
    * The connection is gone or leaving: its tasks end without a word. Resolves when none of them touches the medium
    * any more.

@@ -1,31 +1,29 @@
 import type { DataBuffer } from "../../base/buffers.ts"
 import type { Clock, Timer } from "../../base/clock.ts"
 import { isPromise } from "../../base/completion.ts"
-import { IMMEDIATE_COMMANDS_MAX, NOP_DEADLINE_MS, NOP_INTERVAL_MS } from "../../base/limits.ts"
+import { NOP_DEADLINE_MS, NOP_INTERVAL_MS } from "../../base/limits.ts"
 import type { Log, LogFields } from "../../base/log.ts"
 import type { DatamoverUpcalls, ReceivedPdu, RunningNumbers, TargetDatamover } from "../da.ts"
 import type { NegotiatedKeys } from "../login/keys.ts"
+import type { Negotiation } from "../login/negotiation.ts"
 import { BHS_BYTES, ISCSI_RESERVED_TAG, Opcode } from "../pdu/bhs.ts"
 import { LogoutRequest, NopOut, TaskManagementRequest, TextRequest } from "../pdu/index.ts"
-import {
-  AsyncEvent,
-  LogoutReason,
-  LogoutResponseCode,
-  RejectReason,
-  TaskManagementFunction,
-  TaskManagementResponseCode,
-} from "../spec/index.ts"
-import { HeldPdu } from "./held-pdu.ts"
+import { AsyncEvent, RejectReason, rejectReasonName } from "../spec/index.ts"
+import type { HeldPdu } from "./held-pdu.ts"
 import { Keepalive } from "./keepalive.ts"
+import { logOut } from "./logout.ts"
 import { ResponseHeader } from "./response-header.ts"
 import type { SendTargets } from "./session-user.ts"
 import { type ConnectionState, checkTransition } from "./state.ts"
 import type { SessionEnd, TargetSession } from "./target-session.ts"
+import { taskManagementReceived } from "./task-management.ts"
 import { TextExchange } from "./text-exchange.ts"
 
 /** What handles a connection's PDUs until it is in full feature phase. */
 export interface LoginPhaseReceiver {
   received(pdu: ReceivedPdu): void
+  /** A PDU has come that no target takes. */
+  unusable(message: string): void
   /** The transport went before the login was through. */
   lost(error: Error): void
 }
@@ -43,6 +41,7 @@ export interface TargetConnectionServices {
  */
 export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   readonly datamover: TargetDatamover
+  readonly log: Log
   readonly header = new ResponseHeader()
   session: TargetSession | undefined
   keys!: NegotiatedKeys
@@ -50,27 +49,31 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   statSn = 1
   readonly expStatSn = 0 // the initiator's number; a target has none
   state: ConnectionState = "xpt-up"
+  /** Resolves when it has ended and is cleaned up. */
+  readonly freed: Promise<void>
   #login: LoginPhaseReceiver | undefined
   #text: TextExchange | undefined
   #logoutTimer: Timer | undefined
   #endReason: SessionEnd = "connection lost"
   #pingTag = 0
-  #freed: Promise<void> | undefined
+  #resolveFreed: () => void = () => {}
   readonly #clock: Clock
-  readonly #log: Log
   readonly #keepalive: Keepalive
 
   constructor(datamover: TargetDatamover, services: TargetConnectionServices) {
     this.datamover = datamover
+    this.log = services.log
     this.#clock = services.clock
-    this.#log = services.log
-    this.#keepalive = new Keepalive(
-      services.clock,
-      services.nopIntervalMs ?? NOP_INTERVAL_MS,
-      services.nopDeadlineMs ?? NOP_DEADLINE_MS,
-      () => this.#ping(),
-      () => this.fail("the initiator doesn't answer NOP-In"),
-    )
+    this.freed = new Promise((resolve) => {
+      this.#resolveFreed = resolve
+    })
+    this.#keepalive = new Keepalive(services.clock, {
+      intervalMs: services.nopIntervalMs ?? NOP_INTERVAL_MS,
+      deadlineMs: services.nopDeadlineMs ?? NOP_DEADLINE_MS,
+      activity: () => datamover.activity,
+      ping: () => this.#ping(),
+      lost: () => this.fail("the initiator doesn't answer NOP-In", "no answer to NOP-In"),
+    })
   }
 
   get expCmdSn(): number {
@@ -79,6 +82,11 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
 
   get maxCmdSn(): number {
     return this.session === undefined ? 0 : this.session.window.maxCmdSn
+  }
+
+  /** Nothing is taken or sent any more. */
+  get over(): boolean {
+    return this.state === "cleanup-wait" || this.state === "free"
   }
 
   /** Who is at the other end, for log lines. */
@@ -100,9 +108,9 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     this.datamover.start(this, this)
   }
 
-  /** MaxRecvDataSegmentLength may be declared anew in full feature phase (RFC 7143 §13.12). */
-  declareMaxSend(bytes: number | undefined): void {
-    if (bytes === undefined || bytes < 512 || bytes > 0xffffff) return
+  /** The initiator has declared MaxRecvDataSegmentLength anew, as it may in full feature phase (RFC 7143 §13.12). */
+  declareMaxSend(bytes: number): void {
+    if (bytes === this.keys.maxSendDataSegmentLength) return
     this.keys = { ...this.keys, maxSendDataSegmentLength: bytes }
     this.datamover.noticeKeyValues(this.keys)
   }
@@ -113,19 +121,18 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   }
 
   /** Login is through, the final response has gone to the datamover: from here on `session` owns the connection. */
-  enterFullFeaturePhase(sendTargets: SendTargets): void {
+  enterFullFeaturePhase(sendTargets: SendTargets, negotiation: Negotiation): void {
     this.enter("logged-in")
     this.#login = undefined
-    this.#text = new TextExchange(this, sendTargets)
+    this.#text = new TextExchange(this, sendTargets, negotiation)
     this.#keepalive.start()
   }
 
   // ------------------------------------------------------------------------------------------ upcalls
 
   controlNotify(pdu: ReceivedPdu): void {
-    this.#keepalive.heard = true
     if (this.#login) return this.#login.received(pdu)
-    if (this.state === "cleanup-wait" || this.state === "free") return
+    if (this.over) return
     const first = pdu.view.getUint8(pdu.at)
     const opcode = first & 0x3f
     switch (opcode) {
@@ -133,15 +140,13 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
       case Opcode.taskManagementRequest:
       case Opcode.textRequest:
       case Opcode.logoutRequest:
-        return this.#ordered(pdu, (first & 0x40) !== 0)
+        return this.#ordered(pdu, opcode, (first & 0x40) !== 0)
       case Opcode.nopOut:
-        // The answer to our ping, or a mere ExpStatSN update, takes no CmdSN (RFC 7143 §11.18).
-        if (pdu.view.getUint32(pdu.at + 16) === ISCSI_RESERVED_TAG) return
-        return this.#ordered(pdu, (first & 0x40) !== 0)
+        return this.#nopReceived(pdu, (first & 0x40) !== 0)
       case Opcode.dataOut:
         return this.#unsolicitedData(pdu)
       case Opcode.snackRequest:
-        // "SNACK must not be used" at ErrorRecoveryLevel 0 (RFC 7143 §11.16).
+        // Nothing is kept to be sent again at ErrorRecoveryLevel 0 (RFC 7143 §11.16).
         return this.reject(RejectReason.snackReject, pdu)
       case Opcode.loginRequest:
         this.reject(RejectReason.protocolError, pdu)
@@ -152,7 +157,9 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   }
 
   formatErrorNotify(reason: number, message: string, pdu: ReceivedPdu): void {
-    if (!this.#login) this.reject(reason, pdu)
+    if (this.#login) return this.#login.unusable(message)
+    if (this.over) return
+    this.reject(reason, pdu)
     this.fail(message)
   }
 
@@ -168,10 +175,11 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   // ----------------------------------------------------------------------------------------- ordering
 
   /** Takes a request in CmdSN order (RFC 7143 §4.2.2.1). */
-  #ordered(pdu: ReceivedPdu, immediate: boolean): void {
+  #ordered(pdu: ReceivedPdu, opcode: number, immediate: boolean): void {
     const session = this.session!
     if (immediate) {
-      if (session.takeImmediate(IMMEDIATE_COMMANDS_MAX)) return this.#deliver(pdu, true)
+      // What is answered at once needs no place; task management has places of its own.
+      if (opcode !== Opcode.scsiCommand || session.takeImmediate()) return this.#deliver(pdu, true)
       return this.reject(RejectReason.immediateCommandReject, pdu)
     }
     const cmdSn = pdu.view.getUint32(pdu.at + 24)
@@ -179,159 +187,105 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     if (cmdSn === window.expCmdSn && window.contains(cmdSn)) {
       window.advance()
       this.#deliver(pdu, false)
-      if (window.keepsAny) this.#deliverDue(session)
+      if (window.keepsAny) session.deliverDue()
     } else if (window.contains(cmdSn)) {
-      window.keep(cmdSn, new HeldPdu(pdu))
+      const held = session.hold(pdu, this)
+      if (held) window.keep(cmdSn, held)
+      else this.fail("too much came ahead of its turn")
     } // else: outside the window, to be ignored
   }
 
-  #deliverDue(session: TargetSession): void {
-    for (const held of session.window.due()) {
-      if (held) this.#deliver(held, false)
-      else session.commandRetired(false)
-    }
+  /** A PDU that was kept, and whatever data followed it. */
+  deliverHeld(held: HeldPdu): void {
+    this.#deliver(held, held.immediate)
+    for (const data of held.data) if (!this.over) this.#unsolicitedData(data)
   }
 
   #deliver(pdu: ReceivedPdu, immediate: boolean): void {
     const session = this.session!
-    switch (pdu.view.getUint8(pdu.at) & 0x3f) {
+    const { view, at } = pdu
+    switch (view.getUint8(at) & 0x3f) {
       case Opcode.scsiCommand:
         return this.#scsiCommand(pdu, immediate)
-      case Opcode.nopOut:
-        this.#nopOut(new NopOut(pdu.view, pdu.at), pdu)
-        return session.commandRetired(immediate)
       case Opcode.taskManagementRequest:
-        return this.#taskManagement(new TaskManagementRequest(pdu.view, pdu.at), immediate)
+        return taskManagementReceived(this, new TaskManagementRequest(view, at), pdu, immediate)
+    }
+    if (!immediate) session.window.retire()
+    if (this.over) return
+    if (this.state === "in-logout") return this.reject(RejectReason.protocolError, pdu)
+    switch (view.getUint8(at) & 0x3f) {
+      case Opcode.nopOut:
+        return this.#echo(new NopOut(view, at), pdu)
       case Opcode.textRequest:
-        session.commandRetired(immediate)
-        return this.#text?.received(new TextRequest(pdu.view, pdu.at), pdu)
+        return this.#text?.received(new TextRequest(view, at), pdu)
       case Opcode.logoutRequest:
-        session.commandRetired(immediate)
-        return void this.#logout(new LogoutRequest(pdu.view, pdu.at))
+        return logOut(this, new LogoutRequest(view, at), pdu)
     }
   }
 
   #scsiCommand(pdu: ReceivedPdu, immediate: boolean): void {
     const session = this.session!
     const refusal = this.#commandRefusal(pdu)
-    if (refusal !== undefined) {
-      session.commandRetired(immediate)
-      return this.reject(refusal, pdu)
+    if (refusal === undefined) {
+      return session.user.commandReceived(this, pdu, pdu.view.getUint32(pdu.at + 24), immediate)
     }
-    session.user.commandReceived(this, pdu, pdu.view.getUint32(pdu.at + 24), immediate)
+    session.commandRetired(immediate)
+    if (!this.over) this.reject(refusal, pdu)
   }
 
   #commandRefusal(pdu: ReceivedPdu): number | undefined {
     const session = this.session!
-    if (session.identity.type === "Discovery" || this.state === "in-logout") return RejectReason.protocolError
+    const open = this.state === "logged-in" || this.state === "logout-requested"
+    if (!open || session.identity.type === "Discovery") return RejectReason.protocolError
     const tag = pdu.view.getUint32(pdu.at + 16)
     if (tag === ISCSI_RESERVED_TAG) return RejectReason.invalidPduField
-    if (session.tasks.has(tag)) return RejectReason.taskInProgress
+    if (session.tasks.has(tag) || session.functions.has(tag)) return RejectReason.taskInProgress
     return undefined
   }
 
   /** Data-Out with no Target Transfer Tag: what the initiator sends unasked after a command (RFC 7143 §4.2.5.2). */
   #unsolicitedData(pdu: ReceivedPdu): void {
-    const task = this.session!.tasks.get(pdu.view.getUint32(pdu.at + 16))
-    // For a task that has ended already (refused, aborted) it is only late.
-    if (task) task.dataOutReceived(pdu)
+    const session = this.session!
+    const tag = pdu.view.getUint32(pdu.at + 16)
+    const task = session.tasks.get(tag)
+    if (task?.connection === this) return task.dataOutReceived(pdu)
+    if (session.window.keepsAny) this.#keepData(session, tag, pdu)
+    // else: for a task that has ended already (refused, aborted) it is only late.
   }
 
-  // ----------------------------------------------------------------------------------------- requests
+  /** Its command may be one that waits for its turn. */
+  #keepData(session: TargetSession, tag: number, pdu: ReceivedPdu): void {
+    for (const held of session.window.kept()) {
+      if (held.connection !== this || held.initiatorTaskTag !== tag) continue
+      const data = session.hold(pdu, this)
+      if (data) held.data.push(data)
+      else this.fail("too much came ahead of its turn")
+      return
+    }
+  }
 
-  #nopOut(request: NopOut, pdu: ReceivedPdu): void {
-    const data = pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + pdu.dataBytes)
+  // ---------------------------------------------------------------------------------------------- NOP
+
+  #nopReceived(pdu: ReceivedPdu, immediate: boolean): void {
+    if (pdu.view.getUint32(pdu.at + 16) !== ISCSI_RESERVED_TAG)
+      return this.#ordered(pdu, Opcode.nopOut, immediate)
+    // The answer to our ping, or a mere ExpStatSN update; it must be immediate, as it takes no CmdSN (RFC 7143 §11.18.1).
+    if (!immediate) this.reject(RejectReason.protocolError, pdu)
+  }
+
+  #echo(request: NopOut, pdu: ReceivedPdu): void {
+    const bytes = Math.min(pdu.dataBytes, this.keys.maxSendDataSegmentLength)
     const response = this.header.nopIn(request.initiatorTaskTag)
     response.targetTransferTag = ISCSI_RESERVED_TAG
-    this.send(response, data.length > this.keys.maxSendDataSegmentLength ? undefined : data)
+    this.send(response, pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + bytes))
   }
 
   #ping(): void {
     const ping = this.header.nopIn(ISCSI_RESERVED_TAG)
     this.#pingTag = (this.#pingTag + 1) & 0x7fffffff
     ping.targetTransferTag = this.#pingTag
-    // It takes no StatSN: nothing acknowledges it (RFC 7143 §11.19.3).
+    // It takes no StatSN: nothing acknowledges it (RFC 7143 §11.19.2).
     this.send(ping, undefined, false)
-  }
-
-  #taskManagement(request: TaskManagementRequest, immediate: boolean): void {
-    const session = this.session!
-    const tag = request.initiatorTaskTag
-    const respond = (response: number) => {
-      session.commandRetired(immediate)
-      if (this.state === "cleanup-wait" || this.state === "free") return
-      const header = this.header.taskManagement(tag)
-      header.response = response
-      this.send(header)
-    }
-    const asked = {
-      function: request.function,
-      lunHigh: request.bytes.getUint32(request.lun),
-      lunLow: request.bytes.getUint32(request.lun + 4),
-      referencedTaskTag: request.referencedTaskTag,
-    }
-    const known = this.#withoutTask(request)
-    if (known !== undefined) return respond(known)
-    this.#log.info(
-      { ...this.fields, function: asked.function, tag: asked.referencedTaskTag },
-      "task management",
-    )
-    session.user.taskManagementReceived(asked).then(respond, (error: Error) => {
-      this.#log.error({ ...this.fields, error: error.message }, "task management failed")
-      respond(TaskManagementResponseCode.functionRejected)
-    })
-  }
-
-  /** The functions answered without the SCSI layer: those of iSCSI, and ABORT TASK of a command that isn't here. */
-  #withoutTask(request: TaskManagementRequest): number | undefined {
-    const session = this.session!
-    if (session.identity.type === "Discovery") return TaskManagementResponseCode.functionRejected
-    if (request.function === TaskManagementFunction.taskReassign) {
-      return TaskManagementResponseCode.taskAllegianceReassignmentNotSupported
-    }
-    if (request.function !== TaskManagementFunction.abortTask) return undefined
-    if (session.tasks.has(request.referencedTaskTag)) return undefined
-    // The command may be on its way: then it counts as received, and is dropped if it comes (RFC 7143 §11.5.5).
-    if (session.window.awaits(request.refCmdSn, request.cmdSn)) {
-      session.window.skip(request.refCmdSn)
-      return TaskManagementResponseCode.functionComplete
-    }
-    return TaskManagementResponseCode.taskDoesNotExist
-  }
-
-  async #logout(request: LogoutRequest): Promise<void> {
-    const { initiatorTaskTag: tag, reasonCode: reason, cid } = request
-    const response = this.#logoutResponse(reason, cid)
-    if (response === LogoutResponseCode.closed) {
-      this.enter("in-logout")
-      this.#endReason = "logout"
-      const ended = this.session!.user.connectionEnded(this)
-      if (isPromise(ended)) await ended
-    }
-    if (this.state === "cleanup-wait" || this.state === "free") return
-    const header = this.header.logout(tag)
-    header.response = response
-    header.time2Wait = this.keys.defaultTime2Wait
-    header.time2Retain = this.keys.defaultTime2Retain
-    this.send(header)
-    if (response === LogoutResponseCode.closed) {
-      this.#log.info({ ...this.fields, reason: "logout" }, "logged out")
-      this.datamover.connectionClose()
-      this.#cleanUp(undefined)
-    }
-  }
-
-  #logoutResponse(reason: number, cid: number): number {
-    switch (reason) {
-      case LogoutReason.closeSession:
-        return LogoutResponseCode.closed
-      case LogoutReason.closeConnection:
-        return cid === this.cid ? LogoutResponseCode.closed : LogoutResponseCode.cidNotFound
-      case LogoutReason.removeConnectionForRecovery:
-        return LogoutResponseCode.recoveryNotSupported
-      default:
-        return LogoutResponseCode.cleanupFailed
-    }
   }
 
   // ----------------------------------------------------------------------------------------- responses
@@ -351,21 +305,39 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
 
   /** Tells the initiator that a PDU of its was not taken, and which: the Reject carries its header (RFC 7143 §11.17). */
   reject(reason: number, pdu: ReceivedPdu): void {
-    this.#log.warn({ ...this.fields, reason, opcode: pdu.view.getUint8(pdu.at) & 0x3f }, "request rejected")
+    const opcode = pdu.view.getUint8(pdu.at) & 0x3f
+    this.log.warn({ ...this.fields, reason: rejectReasonName(reason), opcode }, "request rejected")
     const reject = this.header.reject()
     reject.reason = reason
-    this.send(reject, pdu.bytes.subarray(pdu.at, pdu.at + BHS_BYTES))
+    const bytes = Math.min(BHS_BYTES + pdu.ahsBytes, this.keys.maxSendDataSegmentLength)
+    this.send(reject, pdu.bytes.subarray(pdu.at, pdu.at + bytes))
   }
 
   /** Asks the initiator to log out within `graceMs`, and drops the connection when it doesn't (RFC 7143 §11.9.1). */
   requestLogout(graceMs: number): void {
-    if (this.state !== "logged-in") return
-    this.enter("logout-requested")
-    const message = this.header.async()
-    message.asyncEvent = AsyncEvent.logoutRequest
-    message.parameter3 = Math.max(1, Math.round(graceMs / 1000))
-    this.send(message)
-    this.#logoutTimer = this.#clock.after(graceMs, "logout grace", () => this.drop("closed by the target"))
+    if (this.over) return
+    if (this.state === "logged-in") {
+      this.enter("logout-requested")
+      const message = this.header.async()
+      message.asyncEvent = AsyncEvent.logoutRequest
+      message.parameter3 = Math.max(1, Math.round(graceMs / 1000))
+      this.send(message)
+    }
+    // One that is logging out already, or is only about to log in, gets no more time than the others.
+    this.#logoutTimer?.cancel()
+    this.#logoutTimer = this.#clock.after(graceMs, "logout grace", () => this.#dropAnnounced())
+  }
+
+  #dropAnnounced(): void {
+    if (this.state === "logout-requested") {
+      const message = this.header.async()
+      message.asyncEvent = AsyncEvent.connectionDrop
+      message.parameter1 = this.cid
+      message.parameter2 = this.keys.defaultTime2Wait
+      message.parameter3 = this.keys.defaultTime2Retain
+      this.send(message)
+    }
+    this.close("closed by the target")
   }
 
   /** Passes a SCSI asynchronous event on: sense data that belongs to no command (RFC 7143 §11.9.1). */
@@ -385,47 +357,88 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   // ----------------------------------------------------------------------------------------------- end
 
   /** The peer broke a rule that can't be recovered from at ErrorRecoveryLevel 0: the connection goes. */
-  fail(message: string): void {
-    this.#log.warn({ ...this.fields, reason: message }, "connection failed")
-    this.#endReason = "protocol error"
+  fail(message: string, why: SessionEnd = "protocol error"): void {
+    if (this.over) return
+    if (this.#login) this.#leaveLogin(message, true)
+    else {
+      this.log.warn({ ...this.fields, reason: message }, "connection failed")
+      this.#end(why, undefined, true)
+    }
+  }
+
+  /** Ends the connection from our side, at once. */
+  drop(why: SessionEnd): void {
+    this.#end(why, why, false)
+  }
+
+  /** Ends it once what was sent is through. */
+  close(why: SessionEnd): void {
+    this.#end(why, why, true)
+  }
+
+  /** The Logout Response has been sent. */
+  loggedOut(): void {
+    this.log.info({ ...this.fields, reason: "logout" }, "logged out")
+    this.#end("logout", undefined, true)
+  }
+
+  #end(why: SessionEnd, logged: string | undefined, gently: boolean): void {
+    if (this.over) return
+    if (this.#login) return this.#leaveLogin(why, gently)
+    this.#endReason = why
+    this.#leaveTransport(gently)
+    this.#cleanUp(logged)
+  }
+
+  #leaveTransport(gently: boolean): void {
+    if (gently) this.datamover.connectionClose()
+    else this.datamover.connectionTerminate()
+  }
+
+  #leaveLogin(message: string, gently: boolean): void {
+    this.#leaveTransport(gently)
+    this.#loginLost(new Error(message))
+  }
+
+  /** The login was refused: its response is the last that is sent. */
+  refused(): void {
+    this.#login = undefined
     this.datamover.connectionClose()
-    if (this.#login) this.#loginLost(new Error(message))
-    else this.#cleanUp(undefined)
+    if (!this.over) this.#free()
   }
 
   #loginLost(error: Error): void {
     const login = this.#login
     this.#login = undefined
-    this.enter("free")
+    this.#free()
     login?.lost(error)
   }
 
-  /** A new connection has taken this one's place in the session (connection reinstatement). Resolves when it is cleaned up. */
-  async replace(): Promise<void> {
-    this.drop("reinstated")
-    await this.#freed
-  }
-
-  /** Ends the connection from our side. */
-  drop(why: SessionEnd): void {
-    if (this.state === "cleanup-wait" || this.state === "free") return
-    this.#endReason = why
-    this.datamover.connectionTerminate()
-    if (this.#login) this.#loginLost(new Error(why))
-    else this.#cleanUp(why)
-  }
-
   #cleanUp(logged: string | undefined): void {
-    if (this.state === "cleanup-wait" || this.state === "free") return
-    if (logged !== undefined) this.#log.info({ ...this.fields, reason: logged }, "connection ended")
+    if (this.over) return
+    if (logged !== undefined) this.log.info({ ...this.fields, reason: logged }, "connection ended")
     this.enter("cleanup-wait")
     this.#keepalive.stop()
-    this.#logoutTimer?.cancel()
-    const free = (): Promise<void> => {
-      this.enter("free")
-      return this.session!.connectionFree(this, this.#endReason)
+    const session = this.session!
+    const ended = session.user.connectionEnded(this)
+    const free = async (): Promise<void> => {
+      this.#free()
+      await session.connectionFree(this, this.#endReason)
     }
-    const ended = this.session!.user.connectionEnded(this)
-    this.#freed = isPromise(ended) ? ended.then(free) : free()
+    this.inBackground(isPromise(ended) ? ended.then(free) : free())
+  }
+
+  #free(): void {
+    this.enter("free")
+    this.#logoutTimer?.cancel()
+    this.#resolveFreed()
+  }
+
+  /** What goes on without anybody waiting for it must not fail without anybody noticing. */
+  inBackground(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error)
+      this.log.error({ ...this.fields, error: message }, "the end of a connection failed")
+    })
   }
 }

@@ -1,7 +1,9 @@
 import { isPromise } from "../../base/completion.ts"
-import { COMMAND_WINDOW } from "../../base/limits.ts"
+import { COMMAND_WINDOW, HELD_BYTES_MAX, IMMEDIATE_COMMANDS_MAX } from "../../base/limits.ts"
+import type { ReceivedPdu } from "../da.ts"
+import type { NegotiatedKeys } from "../login/keys.ts"
 import { CommandWindow } from "./command-window.ts"
-import type { HeldPdu } from "./held-pdu.ts"
+import { HeldPdu } from "./held-pdu.ts"
 import type { SessionTask, SessionUser } from "./session-user.ts"
 import type { TargetConnection } from "./target-connection.ts"
 
@@ -24,7 +26,9 @@ export interface TargetSessionIdentity {
 export type SessionEnd =
   | "logout"
   | "connection lost"
+  | "no answer to NOP-In"
   | "reinstated"
+  | "target cold reset"
   | "closed by the target"
   | "protocol error"
 
@@ -35,8 +39,13 @@ export type SessionEnd =
  */
 export class TargetSession {
   readonly identity: TargetSessionIdentity
+  /** What the leading login has agreed on; of a later one only what belongs to its connection counts. */
+  readonly keys: NegotiatedKeys
   readonly window: CommandWindow<HeldPdu>
   readonly tasks = new Map<number, SessionTask>()
+  /** Initiator Task Tags of task management functions under way. */
+  readonly functions = new Set<number>()
+  /** By CID; those that are logging in are among them. */
   readonly connections = new Map<number, TargetConnection>()
   /** Resolves when the session has ended and none of its tasks touches a medium any more. */
   readonly ended: Promise<void>
@@ -46,8 +55,14 @@ export class TargetSession {
   #resolveEnded: () => void = () => {}
   readonly #onEnd: (session: TargetSession) => void
 
-  constructor(identity: TargetSessionIdentity, firstCmdSn: number, onEnd: (session: TargetSession) => void) {
+  constructor(
+    identity: TargetSessionIdentity,
+    keys: NegotiatedKeys,
+    firstCmdSn: number,
+    onEnd: (session: TargetSession) => void,
+  ) {
     this.identity = identity
+    this.keys = keys
     this.window = new CommandWindow(firstCmdSn, COMMAND_WINDOW)
     this.#onEnd = onEnd
     this.ended = new Promise((resolve) => {
@@ -55,22 +70,44 @@ export class TargetSession {
     })
   }
 
-  /** Non-immediate commands free their place in the window, immediate ones their share of the spare places. */
+  /** The values for a connection that joins: its own ones are its login's, the session's stay (RFC 7143 §13: "SW", "CO"). */
+  keysOf(login: NegotiatedKeys): NegotiatedKeys {
+    const { headerDigest, dataDigest, maxSendDataSegmentLength, maxRecvDataSegmentLength } = login
+    return { ...this.keys, headerDigest, dataDigest, maxSendDataSegmentLength, maxRecvDataSegmentLength }
+  }
+
+  /** Takes one of the places for immediate SCSI commands. */
+  takeImmediate(): boolean {
+    if (this.#immediateCommands >= IMMEDIATE_COMMANDS_MAX) return false
+    this.#immediateCommands++
+    return true
+  }
+
+  /** A SCSI command has ended. It frees its place in the window, an immediate one that among the immediate ones. */
   commandRetired(immediate: boolean): void {
     if (immediate) this.#immediateCommands--
     else this.window.retire()
   }
 
-  /** Takes one of `max` places for immediate commands. */
-  takeImmediate(max: number): boolean {
-    if (this.#immediateCommands >= max) return false
-    this.#immediateCommands++
-    return true
+  /** A copy of a PDU to be kept until its turn; undefined: so much is kept already that there's no room for it. */
+  hold(pdu: ReceivedPdu, connection: TargetConnection): HeldPdu | undefined {
+    let bytes = pdu.dataBytes
+    for (const held of this.window.kept()) bytes += held.heldBytes
+    return bytes > HELD_BYTES_MAX ? undefined : new HeldPdu(pdu, connection)
+  }
+
+  /** Delivers what was kept and is due, each as on the connection it came over. */
+  deliverDue(): void {
+    for (const held of this.window.due()) {
+      if (held) held.connection.deliverHeld(held)
+      else this.window.retire()
+    }
   }
 
   /** A connection of the session has ended and is cleaned up; without connections the session has ended too. */
   async connectionFree(connection: TargetConnection, why: SessionEnd): Promise<void> {
     if (this.connections.get(connection.cid) === connection) this.connections.delete(connection.cid)
+    this.window.forget((held) => held.connection === connection)
     if (this.connections.size === 0) await this.#end(why)
   }
 

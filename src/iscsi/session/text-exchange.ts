@@ -1,95 +1,116 @@
-import { TEXT_BYTES_MAX } from "../../base/limits.ts"
-import { decodeText, encodeText, parseNumber, type TextPair } from "../../wire/text.ts"
+import { decodeText, encodeText, TextGatherer, type TextPair } from "../../wire/text.ts"
 import type { ReceivedPdu } from "../da.ts"
+import type { Negotiation } from "../login/negotiation.ts"
 import { ISCSI_RESERVED_TAG } from "../pdu/bhs.ts"
 import type { TextRequest } from "../pdu/index.ts"
-import { RejectReason } from "../spec/index.ts"
+import { LoginStage, RejectReason } from "../spec/index.ts"
 import type { SendTargets } from "./session-user.ts"
 import type { TargetConnection } from "./target-connection.ts"
 
 /**
- * Text Requests in full feature phase (RFC 7143 §11.10): SendTargets, and answers to everything else. A request may
- * come in pieces (C bit) and so may its answer; the Target Transfer Tag ties the pieces together. One exchange at a
- * time: a new one ends the old.
+ * Text Requests in full feature phase (RFC 7143 §11.10): SendTargets, and negotiation of the keys that may be. Text may
+ * come in pieces (C bit) and so may its answer, and with F=0 the initiator says that it has more to ask; the Target Transfer
+ * Tag ties all that together. One exchange at a time: a new one ends the old.
  */
 export class TextExchange {
   readonly #connection: TargetConnection
   readonly #sendTargets: SendTargets
-  #request: Uint8Array[] = []
-  #requestBytes = 0
-  #answer: Uint8Array | undefined
-  #tag = 0
+  readonly #negotiation: Negotiation
+  #request = new TextGatherer()
+  /** What is left to send. */
+  #answer = new Uint8Array(0)
+  /** Of the exchange that is open; undefined: none is. */
+  #tag: number | undefined
+  #nextTag = 1
+  #initiatorTaskTag = 0
 
-  constructor(connection: TargetConnection, sendTargets: SendTargets) {
+  constructor(connection: TargetConnection, sendTargets: SendTargets, negotiation: Negotiation) {
     this.#connection = connection
     this.#sendTargets = sendTargets
+    this.#negotiation = negotiation
   }
 
   received(request: TextRequest, pdu: ReceivedPdu): void {
-    const continues = request.targetTransferTag !== ISCSI_RESERVED_TAG
-    if (continues && request.targetTransferTag !== this.#tag) {
-      return this.#connection.reject(RejectReason.invalidPduField, pdu)
+    if (request.targetTransferTag === ISCSI_RESERVED_TAG) this.#begin(request.initiatorTaskTag)
+    else if (!this.#continues(request)) return this.#connection.reject(RejectReason.invalidPduField, pdu)
+    if (request.continue && request.final) return this.#refuse(RejectReason.protocolError, pdu)
+    if (this.#answer.length > 0) {
+      // While ours is not sent completely the initiator only says "go on" (RFC 7143 §6.2).
+      if (pdu.dataBytes > 0) return this.#refuse(RejectReason.protocolError, pdu)
+      return this.#respond(request.final)
     }
-    if (!continues) this.#reset()
-    if (request.continue && request.final) return this.#connection.reject(RejectReason.protocolError, pdu)
-    if (this.#answer) return this.#sendPiece(request.initiatorTaskTag)
-    this.#requestBytes += pdu.dataBytes
-    if (this.#requestBytes > TEXT_BYTES_MAX) {
-      this.#reset()
-      return this.#connection.reject(RejectReason.longOperationReject, pdu)
-    }
-    this.#request.push(pdu.bytes.slice(pdu.dataAt, pdu.dataAt + pdu.dataBytes))
-    if (request.continue) return this.#respond(request.initiatorTaskTag, new Uint8Array(0), false, false)
-    this.#answer = this.#answerTo(Buffer.concat(this.#request))
-    if (this.#answer) return this.#sendPiece(request.initiatorTaskTag)
-    this.#reset()
-    this.#connection.reject(RejectReason.protocolError, pdu)
-  }
-
-  /** Undefined: no text at all. */
-  #answerTo(text: Uint8Array): Uint8Array | undefined {
-    const answers: TextPair[] = []
-    const targets: Uint8Array[] = []
     try {
-      for (const { key, value } of decodeText(text)) {
-        if (key !== "SendTargets") {
-          // MaxRecvDataSegmentLength may be declared anew at any time; it needs no answer (RFC 7143 §13.12).
-          if (key === "MaxRecvDataSegmentLength") this.#connection.declareMaxSend(parseNumber(value))
-          else answers.push({ key, value: "NotUnderstood" })
-          continue
-        }
-        const listed = this.#sendTargets(value)
-        if (listed) targets.push(listed)
-        else answers.push({ key, value: "Reject" })
-      }
+      this.#request.add(pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + pdu.dataBytes))
     } catch {
-      return undefined
+      return this.#refuse(RejectReason.longOperationReject, pdu)
     }
-    return Buffer.concat([encodeText(answers), ...targets])
+    if (request.continue) return this.#respond(false)
+    try {
+      this.#answer = this.#answerTo(decodeText(this.#request.take()))
+    } catch {
+      return this.#refuse(RejectReason.protocolError, pdu)
+    }
+    this.#respond(request.final)
   }
 
-  #sendPiece(initiatorTaskTag: number): void {
-    const answer = this.#answer!
+  #begin(initiatorTaskTag: number): void {
+    this.#end()
+    this.#initiatorTaskTag = initiatorTaskTag
+  }
+
+  #continues(request: TextRequest): boolean {
+    return request.targetTransferTag === this.#tag && request.initiatorTaskTag === this.#initiatorTaskTag
+  }
+
+  #end(): void {
+    this.#request = new TextGatherer()
+    this.#answer = new Uint8Array(0)
+    this.#tag = undefined
+  }
+
+  #refuse(reason: number, pdu: ReceivedPdu): void {
+    this.#end()
+    this.#connection.reject(reason, pdu)
+  }
+
+  /** Throws LoginError when the pairs break a rule of negotiation. */
+  #answerTo(pairs: readonly TextPair[]): Uint8Array<ArrayBuffer> {
+    const targets: Uint8Array[] = []
+    const answers: TextPair[] = []
+    for (const { key, value } of pairs) {
+      if (key !== "SendTargets") continue
+      const listed = this.#sendTargets(value)
+      if (listed) targets.push(listed)
+      else answers.push({ key, value: "Reject" })
+    }
+    const others = pairs.filter(({ key }) => key !== "SendTargets")
+    answers.push(...this.#negotiation.receive(others, LoginStage.fullFeaturePhase))
+    if (others.length > 0) {
+      // The only value that may change now (RFC 7143 §13.12).
+      this.#connection.declareMaxSend(this.#negotiation.result().maxSendDataSegmentLength)
+    }
+    return new Uint8Array(Buffer.concat([encodeText(answers), ...targets]))
+  }
+
+  /** Sends the next piece. The exchange ends with it when it is the last and the initiator has no more to ask (F). */
+  #respond(final: boolean): void {
+    const answer = this.#answer
     const bytes = Math.min(answer.length, this.#connection.keys.maxSendDataSegmentLength)
-    const last = bytes === answer.length
-    this.#respond(initiatorTaskTag, answer.subarray(0, bytes), last, !last)
-    if (last) this.#reset()
-    else this.#answer = answer.subarray(bytes)
-  }
-
-  #respond(initiatorTaskTag: number, piece: Uint8Array, final: boolean, more: boolean): void {
-    if (!final && this.#tag === 0) this.#tag = 1 + (initiatorTaskTag & 0x7ffffffe)
-    const response = this.#connection.header.text(initiatorTaskTag)
-    response.final = final
+    const more = bytes < answer.length
+    const last = final && !more
+    if (!last) this.#tag ??= this.#newTag()
+    const response = this.#connection.header.text(this.#initiatorTaskTag)
+    response.final = last
     response.continue = more
-    response.targetTransferTag = final ? ISCSI_RESERVED_TAG : this.#tag
-    this.#connection.send(response, piece)
+    response.targetTransferTag = last ? ISCSI_RESERVED_TAG : this.#tag!
+    this.#answer = answer.subarray(bytes)
+    this.#connection.send(response, answer.subarray(0, bytes))
+    if (last) this.#end()
   }
 
-  #reset(): void {
-    this.#request = []
-    this.#requestBytes = 0
-    this.#answer = undefined
-    this.#tag = 0
+  #newTag(): number {
+    const tag = this.#nextTag
+    this.#nextTag = (tag + 1) & 0x7fffffff
+    return tag
   }
 }

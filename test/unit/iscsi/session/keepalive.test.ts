@@ -6,15 +6,16 @@ import { Keepalive } from "../../../../src/iscsi/session/keepalive.ts"
 function watched(intervalMs = 30_000, deadlineMs = 10_000) {
   const clock = new VirtualClock()
   const events: string[] = []
-  const keepalive = new Keepalive(
-    clock,
+  const peer = { heard: 0 }
+  const keepalive = new Keepalive(clock, {
     intervalMs,
     deadlineMs,
-    () => events.push(`ping at ${clock.nowMs()}`),
-    () => events.push(`lost at ${clock.nowMs()}`),
-  )
+    activity: () => peer.heard,
+    ping: () => events.push(`ping at ${clock.nowMs()}`),
+    lost: () => events.push(`lost at ${clock.nowMs()}`),
+  })
   keepalive.start()
-  return { clock, events, keepalive }
+  return { clock, events, keepalive, peer }
 }
 
 describe("Keepalive", () => {
@@ -25,18 +26,18 @@ describe("Keepalive", () => {
   })
 
   it("leaves a peer alone that lets itself be heard", async () => {
-    const { clock, events, keepalive } = watched()
+    const { clock, events, peer } = watched()
     for (let i = 0; i < 20; i++) {
       await clock.advance(20_000)
-      keepalive.heard = true
+      peer.heard++
     }
     assert.deepEqual(events, [])
   })
 
   it("starts anew when the ping is answered", async () => {
-    const { clock, events, keepalive } = watched()
+    const { clock, events, peer } = watched()
     await clock.advance(35_000)
-    keepalive.heard = true
+    peer.heard++
     await clock.advance(36_000)
     assert.deepEqual(events, ["ping at 30000", "ping at 70000"])
   })
