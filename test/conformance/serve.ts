@@ -13,7 +13,12 @@ const STOP_DEADLINE_MS = 15_000
 /** How a process is started: here, or on the host side of a test network. */
 export type Spawn = (command: string, args: readonly string[]) => ChildProcess
 
-const spawnHere: Spawn = (command, args) => spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] })
+/** On Linux it dies with this process, however that ends. */
+const spawnHere: Spawn = (command, args) => {
+  const leash = process.platform === "linux" ? ["setpriv", "--pdeathsig", "KILL", command] : [command]
+  const [program = command, ...rest] = [...leash, ...args]
+  return spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] })
+}
 
 let built = false
 

@@ -1,8 +1,11 @@
 /** The Linux kernel's initiator, in a virtual machine, uses our target as its users would. */
 import assert from "node:assert/strict"
-import { statSync, truncateSync } from "node:fs"
+import type { ChildProcess } from "node:child_process"
+import { once } from "node:events"
+import { statSync } from "node:fs"
 import { after, before, describe, test } from "node:test"
 import { setTimeout as sleep } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
 import { type Guest, Rig } from "../rig/rig.ts"
 import { MiB, Scratch } from "./serve.ts"
 import { type KernelTarget, kernelTarget, standIn, type TargetOptions } from "./vm-target.ts"
@@ -199,18 +202,6 @@ describe("two disks", () => {
     await guest.sh(`${load} ${verify} --verify_only --filename=${ext4}`, { deadlineMs: 180_000 })
   })
 
-  test("a resized image is seen after a rescan", { skip: standIn && "tgtd keeps the size" }, async () => {
-    const node = ext4.replace("/dev/", "")
-    const sectors = (): Promise<string> => guest.sh(`cat /sys/block/${node}/size`)
-    assert.equal(Number(await sectors()) * 512, 256 * MiB)
-    truncateSync(images[0] ?? "", 300 * MiB)
-    for (let tries = 0; Number(await sectors()) * 512 !== 300 * MiB; tries++) {
-      assert.ok(tries < 20, `the kernel still sees ${await sectors()} sectors`)
-      await sleep(250)
-      await guest.sh("iscsiadm -m session -R")
-    }
-  })
-
   test("logout", async () => {
     await logout(iqn)
     assert.equal((await guest.run("iscsiadm -m session")).code, 21) // ISCSI_ERR_NO_OBJS_FOUND
@@ -265,5 +256,46 @@ describe("a slow disk", { skip: standIn && "tgtd has no delay device" }, () => {
     await guest.sh(`echo 60 > /sys/block/${name}/device/timeout; cat /sys/block/${name}/device/state`)
     assert.match(await guest.sh(`cat /sys/block/${name}/device/state`), /running/)
     await guest.sh(`dd if=${node} of=/dev/null bs=4k count=1 skip=999 iflag=direct`)
+  })
+})
+
+describe("a disk that its program resizes", { skip: standIn && "it is a program of ours" }, () => {
+  const iqn = "iqn.2026-01.org.example:growing"
+  let program: ChildProcess
+  let image = ""
+
+  before(async () => {
+    image = scratch.image("growing.img", 64 * MiB)
+    await guest.run("iscsiadm -m node -u; iscsiadm -m node -o delete")
+    const address = rig.network.hostAddress()
+    const script = fileURLToPath(new URL("growing-target.ts", import.meta.url))
+    const args = ["--import", "tsx", script, address, iqn, image]
+    program = rig.network.spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] })
+    assert.match(await said(), /^ready/)
+    await discover(`${address}:3260`)
+    await login(iqn)
+  })
+  after(async () => {
+    await logout(iqn)
+    program.stdin?.end()
+    await once(program, "exit")
+  })
+
+  const said = async (): Promise<string> =>
+    String(((await once(program.stdout ?? program, "data")) as [Buffer])[0])
+
+  test("the new size is seen after a rescan, and the data is there", async () => {
+    const node = await disk(iqn, 0)
+    const bytes = async (): Promise<number> => Number(await guest.sh(`blockdev --getsize64 ${node}`))
+    await guest.sh(
+      `mkfs.ext4 -q ${node} && mount ${node} /mnt && head -c 5M /dev/urandom > /mnt/f && md5sum /mnt/f > /tmp/sum`,
+    )
+    assert.equal(await bytes(), 64 * MiB)
+    program.stdin?.write(`${96 * MiB}\n`)
+    assert.match(await said(), /^resized/)
+    await guest.sh("iscsiadm -m session -R")
+    assert.equal(await bytes(), 96 * MiB)
+    await guest.sh(`resize2fs ${node} && md5sum -c /tmp/sum && umount /mnt && fsck.ext4 -fn ${node}`)
+    assert.equal(statSync(image).size, 96 * MiB)
   })
 })

@@ -53,7 +53,8 @@ class Ours implements KernelTarget {
     this.portal = `${rig.network.hostAddress()}:3260`
     const luns = images.map((path, lun) => {
       const file = { type: "file", path }
-      const device = readDelayMs === undefined ? file : { type: "delay", on: file, readMs: readDelayMs }
+      const device =
+        readDelayMs === undefined ? file : { type: "delay", on: file, delaysMs: { read: readDelayMs } }
       return { lun, device, serial: `rig-${lun}` }
     })
     const login = chap && {

@@ -216,7 +216,8 @@ export class Negotiation {
       const state = this.#state(definition.key)
       if (definition.declarative || state.settled || wish === undefined || !this.#relevant(definition))
         continue
-      this.#requireDefault(definition, wish, "it was not negotiated")
+      if (needsNoAnswer(definition, state.proposed)) state.result = state.proposed as boolean
+      else this.#requireDefault(definition, wish, "it was not negotiated")
       delete state.proposed
       state.settled = true
     }
@@ -315,6 +316,11 @@ export class Negotiation {
       throw breach(`${definition.key}: ${why}, and ${format(defaultOf(definition))} is not acceptable here`)
     }
   }
+}
+
+/** No to an AND and Yes to an OR decide alone: the peer may leave out its answer, as LIO does (RFC 7143 §6.2.2). */
+function needsNoAnswer({ values }: KeyDefinition, proposed: KeyState["proposed"]): boolean {
+  return values.type === "boolean" && proposed === (values.result === "or")
 }
 
 const isDigest = (key: string) => key === "HeaderDigest" || key === "DataDigest"
