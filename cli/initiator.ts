@@ -1,4 +1,4 @@
-import type { Log } from "../src/base/log.ts"
+import type { Log, LogFields } from "../src/base/log.ts"
 import { Initiator, type InitiatorOptions } from "../src/initiator/index.ts"
 import type { Session } from "./session.ts"
 
@@ -23,7 +23,7 @@ export function initiatorFor(
 
 /** Where a command that must not fail silently tells of lost connections. */
 export function warningsTo(write: (line: string) => void): Log {
-  const tell = (fields: { error?: unknown }, message: string) =>
-    write(`${message}${fields.error === undefined ? "" : `: ${String(fields.error)}`}`)
+  const tell = (fields: LogFields, message: string) =>
+    write(`${message}${fields["error"] === undefined ? "" : `: ${String(fields["error"])}`}`)
   return { debug: () => {}, info: () => {}, warn: tell, error: tell }
 }

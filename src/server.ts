@@ -6,6 +6,7 @@ import type { Log } from "./base/log.ts"
 import type { Random } from "./base/random.ts"
 import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index.ts"
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
+import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openDevice } from "./control/devices.ts"
 import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { formatHostPort } from "./discovery/index.ts"
@@ -71,6 +72,7 @@ class Composition implements Server {
   }
 
   async start(): Promise<void> {
+    for (const warning of configurationWarnings(this.#configuration)) this.#around.log.warn({}, warning)
     for (const target of this.#configuration.targets) await this.#addTarget(target)
     for (const { listen, group } of this.#configuration.portals) {
       this.#portals.push(await this.#entity.listen({ ...listen, portalGroupTag: group }))

@@ -1,12 +1,13 @@
 import { configurationJsonSchema, loadConfiguration } from "../../src/control/config/load.ts"
 import type { DeviceConfiguration } from "../../src/control/config/device.ts"
 import type { Configuration } from "../../src/control/config/schema.ts"
+import { configurationWarnings } from "../../src/control/config/warnings.ts"
 import { formatBytes } from "../../src/control/sizes.ts"
 import { formatHostPort } from "../../src/discovery/index.ts"
 import { UsageError } from "../errors.ts"
 import { table } from "../output/table.ts"
 import type { Session } from "../session.ts"
-import { print, printJson } from "../terminal.ts"
+import { print, printJson, tell } from "../terminal.ts"
 
 export interface CheckConfigOptions {
   readonly schema?: boolean
@@ -22,7 +23,8 @@ export function checkConfig(
   if (options.schema) return print(terminal, JSON.stringify(configurationJsonSchema(), null, 2))
   if (file === undefined) throw new UsageError("name a FILE to check, or ask for the --schema")
   const configuration = loadConfiguration(file, terminal.env)
-  if (options.json) return printJson(terminal, { ok: true, file, ...summary(configuration) })
+  const warnings = configurationWarnings(configuration)
+  if (options.json) return printJson(terminal, { ok: true, file, ...summary(configuration), warnings })
   const { targets, luns, portals } = summary(configuration)
   const count = (many: number, noun: string) => `${many} ${noun}${many === 1 ? "" : "s"}`
   print(
@@ -35,6 +37,7 @@ export function checkConfig(
       terminal.style,
     ),
   )
+  for (const warning of warnings) tell(terminal, `${terminal.errStyle.yellow("warning:")} ${warning}`)
 }
 
 const summary = ({ targets, portals }: Configuration) => ({

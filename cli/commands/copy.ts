@@ -140,8 +140,8 @@ async function openSource(from: string, options: CopyCommandOptions, session: Se
   if (isUrl(from)) return openLun(from, options, session)
   const path = resolve(from)
   const isBlock = statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false
-  const open = isBlock ? BlockSpecialStore.open : FileStore.open
-  return new DeviceEnd(await open(path, { readOnly: true }), false)
+  const store = isBlock ? BlockSpecialStore : FileStore
+  return new DeviceEnd(await store.open(path, { readOnly: true }), false)
 }
 
 interface OpenTarget {

@@ -1,5 +1,5 @@
 import { formatBytes } from "../../src/control/sizes.ts"
-import { Disk, formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
+import { type Disk, formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
 import { portalUrl } from "../arguments.ts"
 import { initiatorFor, type LoginOptions } from "../initiator.ts"
 import { hexDump } from "../output/hex-dump.ts"

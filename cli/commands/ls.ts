@@ -116,7 +116,7 @@ function printTargets(listed: readonly ListedTarget[], { terminal }: Session): v
     if (i > 0) print(terminal, "")
     print(terminal, style.bold(printable(target)))
     if (units.length > 0) {
-      const lines = table(columns, units.map(rowOf), { ...style, bold: style.dim })
+      const lines = table(columns, units.map(rowOf), { ...style, bold: (title) => style.dim(title) })
       print(terminal, ...lines.map((line) => `  ${line}`))
     }
     if (problem !== undefined) print(terminal, `  ${style.yellow(printable(problem))}`)

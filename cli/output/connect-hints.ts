@@ -1,6 +1,7 @@
 import { isIP } from "node:net"
 import { networkInterfaces } from "node:os"
 import type { ServedUnit, ServerStatus } from "../../src/control/api/index.ts"
+import { isLoopback } from "../../src/control/config/warnings.ts"
 import { formatBytes } from "../../src/control/sizes.ts"
 import type { Style } from "./style.ts"
 
@@ -67,5 +68,3 @@ function ownAddresses(both: boolean): string[] {
 }
 
 const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "")
-const isLoopback = (host: string): boolean =>
-  host === "::1" || host === "localhost" || host.startsWith("127.")

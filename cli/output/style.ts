@@ -33,7 +33,7 @@ export function styleFor(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): S
 const ESCAPES = /\x1b\[[0-9;]*m/g
 
 /** Columns a text takes, colours aside. */
-export const widthOf = (text: string): number => [...text.replace(ESCAPES, "")].length
+export const widthOf = (text: string): number => Array.from(text.replace(ESCAPES, "")).length
 
 /** What comes from a peer, made harmless for a terminal. */
 // oxlint-disable-next-line no-control-regex -- control characters are what it is about

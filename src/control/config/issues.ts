@@ -123,10 +123,10 @@ function describeFound(document: Document, path: Path): Found | undefined {
   if (isMap(node)) return { phrase: "a section" }
   if (isSeq(node)) return { phrase: node.items.length === 0 ? "an empty list" : "a list" }
   if (!isScalar(node) || node.value === null) return { phrase: "nothing" }
-  if (/^secret/.test(String(path.at(-1))))
+  if (String(path.at(-1)).startsWith("secret"))
     return { phrase: typeof node.value === "string" ? "text" : `a ${typeof node.value}` }
-  const text = String(node.value)
-  if (typeof node.value !== "string") return { phrase: text }
+  const text = node.value
+  if (typeof text !== "string") return { phrase: JSON.stringify(text) }
   const shown = text.length > FOUND_CHARACTERS_MAX ? `${text.slice(0, FOUND_CHARACTERS_MAX)}…` : text
   return { phrase: JSON.stringify(shown), text }
 }

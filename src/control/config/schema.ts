@@ -94,4 +94,3 @@ export type Configuration = z.output<ReturnType<typeof configurationSchema>>
 export type TargetConfiguration = Configuration["targets"][number]
 export type LogicalUnitConfiguration = TargetConfiguration["luns"][number]
 export type PortalConfiguration = Configuration["portals"][number]
-export type LogConfiguration = Configuration["log"]

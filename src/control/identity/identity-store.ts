@@ -23,7 +23,7 @@ export type IdentitySubject = { readonly file: string } | { readonly name: strin
 
 export interface IdentityClaim extends Identity {
   /** Nobody serves it any more. */
-  release(): Promise<void>
+  readonly release: () => Promise<void>
 }
 
 export interface IdentityStoreOptions {

@@ -28,7 +28,9 @@ export async function readRecords(
   folder: string,
   onBroken: (path: string) => void,
 ): Promise<IdentityRecord[]> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).sort()
+  const names = (await readdir(folder))
+    .filter((name) => name.endsWith(".json"))
+    .sort((a, b) => (a < b ? -1 : 1))
   const records: IdentityRecord[] = []
   for (const name of names) {
     const path = join(folder, name)

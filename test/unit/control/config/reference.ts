@@ -11,8 +11,8 @@ interface Schema {
   readonly $ref?: string
   readonly $defs?: Readonly<Record<string, Schema>>
   readonly type?: string | string[]
-  readonly const?: unknown
-  readonly enum?: readonly unknown[]
+  readonly const?: string | number
+  readonly enum?: readonly (string | number | null)[]
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly items?: Schema

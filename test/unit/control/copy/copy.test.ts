@@ -43,16 +43,16 @@ class CountingEnd extends DeviceEnd {
 
 const options = { depth: 4, pieceBytes: 64 * KIB }
 
-async function contentOf(device: MemoryStore): Promise<Buffer> {
+function contentOf(device: MemoryStore): Buffer {
   const bytes = Buffer.alloc(device.sizeBytes)
-  await device.read(0, bytes)
+  device.read(0, bytes)
   return bytes
 }
 
 describe("copying", () => {
   test("data arrives, holes are neither read nor written on a blank target, and all is flushed", async () => {
     const [from, to] = [memory(1024 * KIB), memory(2048 * KIB)]
-    await from.write(256 * KIB, Buffer.alloc(64 * KIB, 1), false)
+    from.write(256 * KIB, Buffer.alloc(64 * KIB, 1), false)
     const [source, target] = [new CountingEnd(from, false), new CountingEnd(to, true)]
     const done = await copy(source, target, options)
     assert.deepEqual(done, {
@@ -61,7 +61,7 @@ describe("copying", () => {
       dataBytes: 64 * KIB,
       zeroBytes: 960 * KIB,
     })
-    assert.deepEqual((await contentOf(to)).subarray(0, 1024 * KIB), await contentOf(from))
+    assert.deepEqual(contentOf(to).subarray(0, 1024 * KIB), contentOf(from))
     assert.equal(source.readBytes, 64 * KIB)
     assert.equal(target.writtenBytes, 64 * KIB)
     assert.equal(target.zeroedBytes, 0)
@@ -71,9 +71,9 @@ describe("copying", () => {
 
   test("what was on the target is gone where the source has holes, and stays behind its end", async () => {
     const [from, to] = [memory(256 * KIB), memory(512 * KIB)]
-    await to.write(0, Buffer.alloc(512 * KIB, 0xee), false)
+    to.write(0, Buffer.alloc(512 * KIB, 0xee), false)
     await copy(new DeviceEnd(from, false), new DeviceEnd(to, false), options)
-    const content = await contentOf(to)
+    const content = contentOf(to)
     assert.ok(isZero(content.subarray(0, 256 * KIB)))
     assert.ok(content.subarray(256 * KIB).every((byte) => byte === 0xee))
   })
@@ -91,9 +91,9 @@ describe("copying", () => {
 
   test("a source that ends within a block of the target is filled up with zeroes", async () => {
     const from = memory(70_001)
-    await from.write(0, Buffer.alloc(70_001, 7), false)
+    from.write(0, Buffer.alloc(70_001, 7), false)
     const to = memory(128 * KIB)
-    await to.write(0, Buffer.alloc(128 * KIB, 0xee), false)
+    to.write(0, Buffer.alloc(128 * KIB, 0xee), false)
     const end = new DeviceEnd(to, false)
     const target: CopyEnd = {
       name: "disk",
@@ -114,7 +114,7 @@ describe("copying", () => {
     const source = new DeviceEnd(from, false)
     const { doneBytes } = await copy(source, target, options)
     assert.equal(doneBytes, 70_001)
-    const content = await contentOf(to)
+    const content = contentOf(to)
     assert.ok(content.subarray(0, 70_001).every((byte) => byte === 7))
     assert.ok(isZero(content.subarray(70_001, 70_144)))
     assert.equal(content[70_144], 0xee)
@@ -123,7 +123,7 @@ describe("copying", () => {
 
   test("progress only grows, and ends at the whole", async () => {
     const from = memory(1024 * KIB)
-    await from.write(0, Buffer.alloc(700 * KIB, 1), false)
+    from.write(0, Buffer.alloc(700 * KIB, 1), false)
     const told: CopyProgress[] = []
     await copy(new DeviceEnd(from, false), new DeviceEnd(memory(1024 * KIB), true), {
       ...options,
@@ -136,7 +136,7 @@ describe("copying", () => {
 
   test("the first failure ends it, with its own error", async () => {
     const from = memory(1024 * KIB)
-    await from.write(0, Buffer.alloc(1024 * KIB, 1), false)
+    from.write(0, Buffer.alloc(1024 * KIB, 1), false)
     const to = new FaultStore(memory(1024 * KIB), [
       { operations: ["write"], skip: 3, effect: { kind: "error", reason: "no-space" } },
     ])
@@ -148,7 +148,7 @@ describe("copying", () => {
   test("an aborted signal ends it with its reason", async () => {
     const abort = new AbortController()
     const from = memory(4096 * KIB)
-    await from.write(0, Buffer.alloc(4096 * KIB, 1), false)
+    from.write(0, Buffer.alloc(4096 * KIB, 1), false)
     const stopped = copy(new DeviceEnd(from, false), new DeviceEnd(memory(4096 * KIB), true), {
       ...options,
       signal: abort.signal,
@@ -162,10 +162,10 @@ describe("comparing", () => {
   test("tells the first byte that differs, also in a hole", async () => {
     for (const at of [0, 12_345, 300 * KIB + 1, 1024 * KIB - 1]) {
       const [from, to] = [memory(1024 * KIB), memory(1024 * KIB)]
-      await from.write(0, Buffer.alloc(128 * KIB, 1), false)
-      await to.write(0, Buffer.alloc(128 * KIB, 1), false)
-      await to.write(at, Buffer.of(9), false)
-      await to.write(Math.min(1024 * KIB - 1, at + 200 * KIB), Buffer.of(9), false)
+      from.write(0, Buffer.alloc(128 * KIB, 1), false)
+      to.write(0, Buffer.alloc(128 * KIB, 1), false)
+      to.write(at, Buffer.of(9), false)
+      to.write(Math.min(1024 * KIB - 1, at + 200 * KIB), Buffer.of(9), false)
       const found = await compare(new DeviceEnd(from, false), new DeviceEnd(to, false), options)
       assert.deepEqual(found, { offsetBytes: at })
     }
@@ -174,23 +174,23 @@ describe("comparing", () => {
   test("any content copied is equal, however the target looked before", async () => {
     const run = fc.record({ at: fc.nat(255), length: fc.integer({ min: 1, max: 64 }), fill: fc.nat(2) })
     const content = fc.array(run, { maxLength: 12 })
-    const fill = async (runs: { at: number; length: number; fill: number }[]) => {
+    const fill = (runs: { at: number; length: number; fill: number }[]) => {
       const device = memory(320 * 4 * KIB)
       for (const { at, length, fill: byte } of runs) {
-        await device.write(at * 4 * KIB, Buffer.alloc(length * 4 * KIB, byte), false)
+        device.write(at * 4 * KIB, Buffer.alloc(length * 4 * KIB, byte), false)
       }
       return device
     }
     await fc.assert(
       fc.asyncProperty(content, content, fc.integer({ min: 1, max: 5 }), async (ours, theirs, depth) => {
-        const [from, to] = [await fill(ours), await fill(theirs)]
+        const [from, to] = [fill(ours), fill(theirs)]
         const pace = { depth, pieceBytes: 128 * KIB }
         const { dataBytes, zeroBytes } = await copy(
           new DeviceEnd(from, false),
           new DeviceEnd(to, false),
           pace,
         )
-        assert.ok((await contentOf(from)).equals(await contentOf(to)))
+        assert.ok(contentOf(from).equals(contentOf(to)))
         assert.equal(dataBytes + zeroBytes, from.sizeBytes)
         assert.equal(await compare(new DeviceEnd(from, false), new DeviceEnd(to, false), pace), undefined)
       }),

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict"
+import fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, test, type TestContext } from "node:test"
+import { systemClock } from "../../../src/base/clock.ts"
+import type { Log } from "../../../src/base/log.ts"
+import { silentLog } from "../../../src/base/log.ts"
+import { nodeNetwork } from "../../../src/base/node-network.ts"
+import { systemRandom } from "../../../src/base/random.ts"
+import type { Configuration } from "../../../src/control/config/schema.ts"
+import { Disk } from "../../../src/initiator/index.ts"
+import { startServer } from "../../../src/server.ts"
+
+function setUp(t: TestContext) {
+  const folder = fs.mkdtempSync(join(tmpdir(), "sanlet-server-"))
+  t.after(() => fs.rmSync(folder, { recursive: true }))
+  const warnings: string[] = []
+  const log: Log = { ...silentLog, warn: (_fields, message) => warnings.push(message) }
+  const stateFolder = join(folder, "state")
+  const around = { network: nodeNetwork, clock: systemClock, random: systemRandom, log, stateFolder }
+  return { folder, warnings, start: (configuration: Configuration) => startServer(configuration, around) }
+}
+
+const file = (path: string) => ({ type: "file", path, sizeBytes: 2 ** 20, cache: "write-back" }) as const
+
+function configurationOf(paths: string[], port = 0): Configuration {
+  return {
+    portals: [{ listen: { host: "127.0.0.1", port }, group: 1 }],
+    targets: [
+      { name: "iqn.2026-01.org.example:a", luns: paths.map((path, lun) => ({ lun, device: file(path) })) },
+    ],
+    log: {},
+  }
+}
+
+describe("a server", () => {
+  test("serves what its configuration says, under each unit's own identity", async (t) => {
+    const { folder, start, warnings } = setUp(t)
+    const configuration = configurationOf([join(folder, "a.img"), join(folder, "b.img")])
+    const server = await start({
+      ...configuration,
+      targets: [
+        {
+          ...configuration.targets[0]!,
+          luns: [
+            {
+              lun: 3,
+              device: file(join(folder, "a.img")),
+              serial: "SERIAL-3",
+              vendor: "ACME",
+              product: "Wonder",
+            },
+            {
+              lun: 7,
+              device: { type: "readonly", on: { type: "memory", sizeBytes: 2 ** 20 } },
+              blockSize: 4096,
+            },
+          ],
+        },
+      ],
+    })
+    t.after(() => server.close())
+    assert.deepEqual(
+      server.units.map(({ lun, readOnly, blockBytes }) => [lun, readOnly, blockBytes]),
+      [
+        [3, false, 512],
+        [7, true, 4096],
+      ],
+    )
+    for (const unit of server.units) {
+      const disk = await Disk.open(unit.url)
+      assert.equal(disk.identity.serial, unit.serial)
+      assert.equal(disk.identity.designators[0], `naa.${unit.naa}`)
+      assert.equal(disk.blockBytes, unit.blockBytes)
+      assert.equal(disk.modes.writeProtected, unit.readOnly)
+      assert.equal(disk.inquiry.vendor, unit.lun === 3 ? "ACME" : "sanlet")
+      await disk.close()
+    }
+    assert.equal(server.units[0]?.serial, "SERIAL-3")
+    assert.deepEqual(warnings, [])
+  })
+
+  test("leaves nothing open when it can't start, whatever the reason", async (t) => {
+    const { folder, start } = setUp(t)
+    const [a, b] = [join(folder, "a.img"), join(folder, "b.img")]
+    const busy = await start(configurationOf([b]))
+    const port = Number(busy.portals[0]?.address.split(":")[1])
+    await assert.rejects(start(configurationOf([a], port)), { code: "ERR_ADDRESS_IN_USE" })
+    await assert.rejects(start(configurationOf([a, b])), { code: "ERR_STORE_IN_USE" })
+    await assert.rejects(start(configurationOf([a, join(folder, "no", "where.img")])), {
+      code: "ERR_STORE_NOT_FOUND",
+    })
+    const taken = configurationOf([a])
+    const lun = { ...taken.targets[0]!.luns[0]!, serial: busy.units[0]!.serial }
+    const wanted = { ...taken, targets: [{ ...taken.targets[0]!, luns: [lun] }] }
+    await assert.rejects(start(wanted), { code: "ERR_IDENTITY_CONFLICT" })
+    await busy.close()
+    const server = await start(configurationOf([a, b]))
+    await server.close()
+  })
+
+  test("on closing, logs initiators out and flushes; closing twice is closing once", async (t) => {
+    const { folder, start } = setUp(t)
+    const server = await start(configurationOf([join(folder, "a.img")]))
+    const disk = await Disk.open(server.units[0]!.url, { reconnect: false })
+    await disk.write(4096, Buffer.alloc(4096, 7))
+    await Promise.all([server.close(), server.close()])
+    await assert.rejects(disk.read(0, new Uint8Array(512)))
+    const bytes = fs.readFileSync(join(folder, "a.img"))
+    assert.ok(bytes.subarray(4096, 8192).every((byte) => byte === 7))
+    await disk.close()
+  })
+
+  test("is reached under loopback when it listens everywhere, and says who may get in", async (t) => {
+    const { folder, start, warnings } = setUp(t)
+    const configuration = configurationOf([join(folder, "a.img")])
+    const server = await start({
+      ...configuration,
+      portals: [{ listen: { host: "0.0.0.0", port: 0 }, group: 1 }],
+    })
+    t.after(() => server.close())
+    assert.match(server.units[0]?.url ?? "", /^iscsi:\/\/127\.0\.0\.1:\d+\/iqn\.2026-01\.org\.example:a\/0$/)
+    assert.match(warnings[0] ?? "", /neither CHAP nor an access list/)
+  })
+})
