@@ -1,5 +1,5 @@
 import * as cdb from "../scsi/cdb/index.ts"
-import { SenseKey } from "../scsi/spec/sense.ts"
+import { Asc, SenseKey } from "../scsi/spec/sense.ts"
 import { Status } from "../scsi/spec/status.ts"
 import { ScsiError, type ScsiRequest, type ScsiResult } from "./command.ts"
 import { DiskError } from "./errors.ts"
@@ -111,7 +111,12 @@ export async function vpdPage(run: Run, lun: number, page: number): Promise<Uint
 /** ILLEGAL REQUEST; or CHECK CONDITION without a word, which is how istgt answers what it doesn't know. */
 function isUnsupported(error: unknown): boolean {
   if (!(error instanceof ScsiError) || error.status !== Status.checkCondition) return false
-  return error.sense === undefined || error.sense.key === SenseKey.illegalRequest
+  const { sense } = error
+  // A unit that is gone by now says nothing about what it has.
+  return (
+    sense === undefined ||
+    (sense.key === SenseKey.illegalRequest && sense.asc !== Asc.logicalUnitNotSupported)
+  )
 }
 
 export function isSense(error: unknown, key: number, asc?: number): boolean {
