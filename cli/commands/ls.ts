@@ -3,10 +3,12 @@ import { formatBytes } from "../../src/control/sizes.ts"
 import { type DiscoveredTarget, parseHostPort } from "../../src/discovery/index.ts"
 import {
   Disk,
+  DiskError,
   formatIscsiUrl,
   type Initiator,
   type IscsiUrl,
   parseIscsiUrl,
+  type Session,
 } from "../../src/initiator/index.ts"
 import { portalUrl } from "../arguments.ts"
 import { UnwelcomeResult } from "../errors.ts"
@@ -14,7 +16,7 @@ import { ExitCode } from "../exit-codes.ts"
 import { initiatorFor, type LoginOptions } from "../initiator.ts"
 import { printable } from "../output/style.ts"
 import { table } from "../output/table.ts"
-import type { Session } from "../session.ts"
+import type { Session as CommandSession } from "../session.ts"
 import { print, printJson, tell } from "../terminal.ts"
 
 interface Unit {
@@ -29,9 +31,16 @@ interface Unit {
   readonly readOnly: boolean
 }
 
+/** A logical unit that is something else, as the controllers some targets have. */
+interface OtherUnit {
+  readonly lun: number
+  readonly what: string
+}
+
 interface ListedTarget {
   readonly target: string
   readonly units: readonly Unit[]
+  readonly others: readonly OtherUnit[]
   /** Why there is no more to tell. */
   readonly problem?: string
 }
@@ -40,7 +49,7 @@ interface ListedTarget {
 export async function list(
   where: string,
   options: LoginOptions & { json?: boolean },
-  session: Session,
+  session: CommandSession,
 ): Promise<void> {
   const { terminal, signal } = session
   const url = parseIscsiUrl(portalUrl(where), terminal.env)
@@ -70,21 +79,33 @@ function portalOf({ addresses }: DiscoveredTarget, asked: IscsiUrl): { host: str
 async function listTarget(initiator: Initiator, url: IscsiUrl, signal: AbortSignal): Promise<ListedTarget> {
   const target = url.target ?? ""
   const units: Unit[] = []
+  const others: OtherUnit[] = []
   try {
     const login = await initiator.login(url, signal)
     try {
       const luns = url.lun === undefined ? await initiator.logicalUnits(login, signal) : [url.lun]
       for (const lun of luns.toSorted((a, b) => a - b)) {
-        units.push(unitOf(await Disk.on(login, lun, { signal }), { ...url, lun }))
+        const disk = await openDisk(login, lun, signal)
+        if (disk instanceof Disk) units.push(unitOf(disk, { ...url, lun }))
+        else others.push({ lun, what: disk.message })
       }
     } finally {
       await login.close()
     }
   } catch (error) {
     if (signal.aborted || !(error instanceof SanletError)) throw error
-    return { target, units, problem: error.message }
+    return { target, units, others, problem: error.message }
   }
-  return { target, units }
+  return { target, units, others }
+}
+
+async function openDisk(login: Session, lun: number, signal: AbortSignal): Promise<Disk | DiskError> {
+  try {
+    return await Disk.on(login, lun, { signal })
+  } catch (error) {
+    if (error instanceof DiskError) return error
+    throw error
+  }
 }
 
 const unitOf = (disk: Disk, url: IscsiUrl): Unit => ({
@@ -109,18 +130,19 @@ const columns = [
   { title: "URL" },
 ] as const
 
-function printTargets(listed: readonly ListedTarget[], { terminal }: Session): void {
+function printTargets(listed: readonly ListedTarget[], { terminal }: CommandSession): void {
   const { style } = terminal
   if (listed.length === 0) tell(terminal, "no targets for this initiator")
-  for (const [i, { target, units, problem }] of listed.entries()) {
+  for (const [i, { target, units, others, problem }] of listed.entries()) {
     if (i > 0) print(terminal, "")
     print(terminal, style.bold(printable(target)))
     if (units.length > 0) {
       const lines = table(columns, units.map(rowOf), { ...style, bold: (title) => style.dim(title) })
       print(terminal, ...lines.map((line) => `  ${line}`))
     }
+    for (const { what } of others) print(terminal, `  ${style.dim(printable(what))}`)
     if (problem !== undefined) print(terminal, `  ${style.yellow(printable(problem))}`)
-    else if (units.length === 0) print(terminal, "  no LUNs")
+    else if (units.length + others.length === 0) print(terminal, "  no LUNs")
   }
 }
 

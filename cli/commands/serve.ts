@@ -136,7 +136,7 @@ function defaultTargetName(): string {
 
 function announce(server: ServerStatus, { terminal }: Session, json: boolean, created?: string): void {
   for (const unit of server.units) {
-    if (json) printJson(terminal, { event: "ready", ...unit })
+    if (json) printJson(terminal, { event: "ready", ...unit, portals: server.portals })
     else print(terminal, `ready ${unit.url}`)
   }
   if (json || !(terminal.err.isTTY || created !== undefined)) return
