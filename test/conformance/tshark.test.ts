@@ -8,6 +8,7 @@ import { SeededRandom } from "../../src/base/random.ts"
 import {
   type AnyPduType,
   BHS_BYTES,
+  DataIn,
   decodePdu,
   encodePdu,
   LoginRequest,
@@ -177,14 +178,15 @@ function preface(capture: Capture): void {
 const PREFACE_PDUS = 2
 
 interface Dissected {
-  readonly protocols: string
+  /** Operation code of the SCSI command it belongs to, or NaN. */
+  readonly operation: number
   readonly malformed: boolean
   /** By tshark's name; absent when the PDU has no such field. */
   readonly values: ReadonlyMap<string, number>
 }
 
 async function dissect(path: string): Promise<Dissected[]> {
-  const names = ["frame.protocols", "_ws.malformed", ...everyName]
+  const names = ["_ws.malformed", "scsi_sbc.opcode", ...everyName]
   const wanted = names.flatMap((name) => ["-e", name])
   const text = await succeed(
     "tshark",
@@ -203,10 +205,10 @@ async function dissect(path: string): Promise<Dissected[]> {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => {
-      const [protocols = "", malformed = "", ...cells] = line.split("\t")
+      const [malformed = "", operation = "", ...cells] = line.split("\t")
       const values = cells.map((cell, i) => [everyName[i] ?? "", numberOf(cell)] as const)
       return {
-        protocols,
+        operation: numberOf(operation),
         malformed: malformed !== "",
         values: new Map(values.filter(([, value]) => !Number.isNaN(value))),
       }
@@ -237,6 +239,15 @@ function differences(record: PduRecord, { values }: Dissected): string[] {
     return theirs === Number(value) ? [] : [`${field}: ours ${Number(value)}, tshark's ${theirs}`]
   })
 }
+
+/**
+ * Clients first ask for 64 bytes of INQUIRY data, and tshark calls what goes on after its allocation length malformed,
+ * though that is what SPC-4 §4.2.5.6 wants.
+ */
+const isCutShort = ({ operation, values }: Dissected): boolean =>
+  operation === 0x12 &&
+  values.get("iscsi.opcode") === DataIn.opcode &&
+  values.get("iscsi.datasegmentlength") === 64
 
 const fromInitiator = (opcode: number): boolean => opcode < 0x20
 
@@ -309,11 +320,8 @@ describe("tshark", () => {
       const records = stream.write(path)
       for (const record of records) seen.add(record.pdu)
       const dissected = await dissect(path)
-      assert.deepEqual(
-        dissected.filter(({ malformed }) => malformed).map(({ protocols }) => protocols),
-        [],
-        `connection ${i}`,
-      )
+      const flawed = dissected.filter((frame) => frame.malformed && !isCutShort(frame))
+      assert.deepEqual(flawed, [], `connection ${i}`)
     }
     const expected = [
       "Login Response",
