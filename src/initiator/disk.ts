@@ -101,7 +101,7 @@ export class Disk {
     this.#options = options
     this.#ownsSession = ownsSession
     this.#host = { session, changes: new ChangeSet(), attention: (sense) => this.#attention(sense) }
-    this.#run = (request) => this.#operate("setup", request)
+    this.#run = (request) => this.#operate("setup", this.#inTime(request))
   }
 
   /** Logs in and looks at the logical unit. Rejects as Session.open does, and with DiskError, ScsiError. */
@@ -389,7 +389,7 @@ export class Disk {
   }
 
   async #setUp(signal: AbortSignal | undefined): Promise<void> {
-    const run: Run = (request) => this.#operate("setup", signal ? { ...request, signal } : request)
+    const run: Run = (request) => this.#run(signal ? { ...request, signal } : request)
     this.inquiry = await inquire(run, this.lun)
     checkInquiry(this.lun, this.inquiry)
     await run({ lun: this.lun, cdb: cdb.testUnitReady(), replay: true })
@@ -410,7 +410,7 @@ export class Disk {
 
   /** After the session was lost and has come back: is this the same logical unit? */
   async #recheck(bare: Run): Promise<void> {
-    const run = retryingRun(bare)
+    const run = retryingRun((request) => bare(this.#inTime(request)))
     try {
       checkInquiry(this.lun, await inquire(run, this.lun))
       const identity = await readIdentity(run, this.lun)
@@ -453,6 +453,12 @@ export class Disk {
       ...(options.signal && { signal: options.signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
     }
+  }
+
+  /** What we ask on our own account has the disk's timeout too: a target may end any command without a word. */
+  #inTime(request: ScsiRequest): ScsiRequest {
+    const { timeoutMs } = this.#options
+    return timeoutMs === undefined ? request : { ...request, timeoutMs }
   }
 
   #operate(title: string, request: ScsiRequest, from = 0, to = 0): Promise<ScsiResult> {
