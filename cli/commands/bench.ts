@@ -1,5 +1,6 @@
 import { systemRandom } from "../../src/base/random.ts"
 import { bench, type BenchPart, type BenchResult, type BenchTick } from "../../src/control/bench/bench.ts"
+import { located } from "../../src/control/located.ts"
 import { formatBytes } from "../../src/control/sizes.ts"
 import { formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
 import { initiatorFor, type LoginOptions } from "../initiator.ts"
@@ -26,7 +27,8 @@ export async function benchDisk(url: string, options: BenchCommandOptions, sessi
   const where = parseDiskUrl(url, terminal.env)
   const writePercent = options.write === true ? 100 : (options.write ?? 0)
   const initiator = initiatorFor(options, session, { queueDepth: options.depth })
-  const disk = await initiator.open(where, { signal })
+  const shown = formatIscsiUrl(where)
+  const disk = await located(shown, initiator.open(where, { signal }))
   const line = new LiveLine(terminal.err, terminal.clock)
   const what = describe(options, writePercent)
   try {
@@ -43,7 +45,7 @@ export async function benchDisk(url: string, options: BenchCommandOptions, sessi
       onTick: (tick) => line.update(() => tickLine(tick, options.duration, terminal.errStyle)),
     })
     line.clear()
-    if (options.json) printJson(terminal, report(formatIscsiUrl(where), options, writePercent, result))
+    if (options.json) printJson(terminal, report(shown, options, writePercent, result))
     else print(terminal, what, "", ...resultTable(result, terminal.style))
   } finally {
     line.clear()

@@ -6,6 +6,7 @@ import { SanletError } from "../../src/base/errors.ts"
 import { compare, copy, type CopyOptions, type CopyProgress } from "../../src/control/copy/copy.ts"
 import { type CopyEnd, DeviceEnd } from "../../src/control/copy/copy-end.ts"
 import { LunEnd } from "../../src/control/copy/lun-end.ts"
+import { located } from "../../src/control/located.ts"
 import { formatBytes } from "../../src/control/sizes.ts"
 import { formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
 import { services } from "../../src/initiator/services.ts"
@@ -133,7 +134,8 @@ async function openLun(url: string, options: CopyCommandOptions, session: Sessio
   const where = parseDiskUrl(url, terminal.env)
   const log = warningsTo((line) => tell(terminal, `${terminal.errStyle.yellow("sanlet:")} ${line}`))
   const initiator = initiatorFor(options, session, { reconnect: {}, services: services({ log }) })
-  return new LunEnd(await initiator.open(where, { signal }), formatIscsiUrl(where))
+  const name = formatIscsiUrl(where)
+  return new LunEnd(await located(name, initiator.open(where, { signal })), name)
 }
 
 async function openSource(from: string, options: CopyCommandOptions, session: Session): Promise<CopyEnd> {

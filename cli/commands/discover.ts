@@ -1,3 +1,5 @@
+import { located } from "../../src/control/located.ts"
+import { redactUrl } from "../../src/initiator/index.ts"
 import { portalUrl } from "../arguments.ts"
 import { initiatorFor, type LoginOptions } from "../initiator.ts"
 import { printable } from "../output/style.ts"
@@ -12,7 +14,10 @@ export async function discover(
   session: Session,
 ): Promise<void> {
   const { terminal, signal } = session
-  const targets = await initiatorFor(options, session).discover(portalUrl(url), signal)
+  const targets = await located(
+    redactUrl(url),
+    initiatorFor(options, session).discover(portalUrl(url), signal),
+  )
   if (options.json) return printJson(terminal, { targets })
   if (targets.length === 0) return tell(terminal, "no targets for this initiator")
   const rows = targets.flatMap(({ name, addresses }) => {

@@ -1,3 +1,4 @@
+import { located } from "../../src/control/located.ts"
 import { formatBytes } from "../../src/control/sizes.ts"
 import { type Disk, formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
 import { portalUrl } from "../arguments.ts"
@@ -29,10 +30,10 @@ const pageNames: Readonly<Record<number, string>> = {
 export async function info(url: string, options: InfoOptions, session: Session): Promise<void> {
   const { terminal, signal } = session
   const where = parseDiskUrl(portalUrl(url), terminal.env)
-  const disk = await initiatorFor(options, session).open(where, { signal })
+  const shown = formatIscsiUrl(where)
+  const disk = await located(shown, initiatorFor(options, session).open(where, { signal }))
   try {
     const pages = await vpdPages(disk)
-    const shown = formatIscsiUrl(where)
     if (options.json) printJson(terminal, { url: shown, ...facts(disk), vpdPages: hexOf(pages) })
     else print(terminal, ...report(disk, shown, pages, options.hex === true, session))
   } finally {

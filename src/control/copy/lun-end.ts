@@ -1,5 +1,6 @@
 import type { Extent } from "../../backstore/index.ts"
 import type { Disk } from "../../initiator/index.ts"
+import { located } from "../located.ts"
 import type { CopyEnd } from "./copy-end.ts"
 
 /** A LUN as one end of a copy. */
@@ -26,16 +27,17 @@ export class LunEnd implements CopyEnd {
   }
 
   read(offsetBytes: number, into: Uint8Array): Promise<void> {
-    return this.#disk.read(offsetBytes, into)
+    return located(this.name, this.#disk.read(offsetBytes, into))
   }
 
   write(offsetBytes: number, from: Uint8Array): Promise<void> {
-    return this.#disk.write(offsetBytes, from)
+    return located(this.name, this.#disk.write(offsetBytes, from))
   }
 
   zero(offsetBytes: number, lengthBytes: number): Promise<void> {
     const { blockBytes } = this.#disk
-    return this.#disk.writeZeroes(offsetBytes / blockBytes, lengthBytes / blockBytes, { unmap: true })
+    const zeroed = this.#disk.writeZeroes(offsetBytes / blockBytes, lengthBytes / blockBytes, { unmap: true })
+    return located(this.name, zeroed)
   }
 
   async extents(offsetBytes: number, lengthBytes: number): Promise<readonly Extent[]> {
@@ -58,7 +60,7 @@ export class LunEnd implements CopyEnd {
   }
 
   flush(): Promise<void> {
-    return this.#disk.flush()
+    return located(this.name, this.#disk.flush())
   }
 
   close(): Promise<void> {
