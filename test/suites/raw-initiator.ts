@@ -148,7 +148,7 @@ export class RawInitiator {
     this.expStatSn ??= statSn
     assert.equal(statSn, this.expStatSn, `StatSN of a ${fields.pdu}`)
     const unnumbered =
-      fields.pdu === "Ready To Transfer" ||
+      fields.pdu === "Ready To Transfer (R2T)" ||
       (fields.pdu === "NOP-In" && fields["initiatorTaskTag"] === ISCSI_RESERVED_TAG)
     if (!unnumbered) this.expStatSn = serialAdd(statSn, 1)
   }
