@@ -19,9 +19,9 @@ describe("docs", () => {
     )
   })
 
-  test("docs/errors.md names every error code of src, and no other", () => {
+  test("docs/errors.md names every error code of src and cli, and no other", () => {
     const codes = new Set(
-      sources("src").flatMap((path) =>
+      [...sources("src"), ...sources("cli")].flatMap((path) =>
         [...read(path).matchAll(/"(ERR_[A-Z0-9_]+)"/g)].map(([, code]) => code ?? ""),
       ),
     )
@@ -38,6 +38,17 @@ describe("docs", () => {
       [...told].filter((code) => !codes.has(code)),
       [],
       "lines of docs/errors.md without a code",
+    )
+  })
+
+  test("docs/spec-map.md names files that exist", () => {
+    const named = [...read("docs/spec-map.md").matchAll(/`((?:src|test)\/[^`]+)`/g)].map(
+      ([, path]) => path ?? "",
+    )
+    assert.ok(named.length > 0)
+    assert.deepEqual(
+      named.filter((path) => !existsSync(join(root, path))),
+      [],
     )
   })
 
