@@ -1,0 +1,120 @@
+/** One run of a simulation: everything it does follows from its seed. */
+import { SeededRandom } from "../../src/base/random.ts"
+import { forEachSeed } from "../seed.ts"
+import { Client, Tally } from "./client.ts"
+import { drawScenario, type Profile } from "./scenario.ts"
+import { Trouble } from "./trouble.ts"
+import { World } from "./world.ts"
+
+/** Operations of a run, all clients together. */
+const OPERATIONS = 60
+/** Longest a run may take to calm down, in virtual time. */
+const CALM_MS = 3_600_000
+/** Until the last goodbyes and deadlines are over. */
+const LEAVE_MS = 60_000
+const TRACE_LINES = 120
+
+/** Runs one seed. Rejects when something was wrong, with the trace in the message when there is one. */
+export async function simulate(seed: number, profile: Profile, traceLines = 0): Promise<Tally> {
+  const random = new SeededRandom(seed)
+  const world = new World(drawScenario(random, profile, OPERATIONS), random, traceLines)
+  const run = new Run(world)
+  const escaped = (error: unknown) => run.fail(new Error("an error escaped", { cause: error }))
+  process.on("uncaughtException", escaped)
+  process.on("unhandledRejection", escaped)
+  try {
+    await run.run()
+    return run.tally
+  } catch (cause) {
+    const { message } = cause as Error
+    const why = (cause as Error).cause ? `\n${((cause as Error).cause as Error).stack ?? ""}` : ""
+    throw new Error(`${message}${why}\n${JSON.stringify(world.scenario)}\n${world.trace.text}`, { cause })
+  } finally {
+    process.off("uncaughtException", escaped)
+    process.off("unhandledRejection", escaped)
+  }
+}
+
+class Run {
+  readonly #world: World
+  readonly tally = new Tally()
+  #failure: Error | undefined
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  fail(error: Error): void {
+    this.#failure ??= error
+  }
+
+  async run(): Promise<void> {
+    const { scenario, entities, clock } = this.#world
+    await this.#world.start()
+    const fail = (error: Error) => this.fail(error)
+    const clients = scenario.clients.map((plan, i) => new Client(this.#world, plan, i, this.tally, fail))
+    const trouble = new Trouble(this.#world, this.tally)
+    const troubled = trouble.run()
+    const calm = clock.after(2000, "calm down", () => trouble.stop())
+    await this.#until(
+      Promise.all(clients.map((client) => client.run())).then(() => trouble.stop()),
+      "the clients",
+    )
+    calm.cancel()
+    await this.#until(troubled, "the troublemaker")
+    await this.#judge(clients)
+    await this.#until(Promise.all(entities.map((entity) => entity.close())), "the target's end")
+    await clock.advance(LEAVE_MS)
+    this.#throwFailure()
+    const left = this.#world.leftovers()
+    if (left.length > 0) throw new Error(`left at the end: ${left.join(", ")}`)
+  }
+
+  /** Lets time pass until `done` has settled; fails if it doesn't, or if something else has gone wrong. */
+  async #until(done: Promise<unknown>, what: string): Promise<void> {
+    let over = false
+    done.then(
+      () => {
+        over = true
+      },
+      (error: Error) => {
+        this.fail(error)
+        over = true
+      },
+    )
+    const { clock } = this.#world
+    const settled = await clock.advance(CALM_MS, () => over || this.#failure !== undefined)
+    this.#throwFailure()
+    if (!settled) throw new Error(`${what} didn't come to an end; timers: ${clock.pending().join(", ")}`)
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure
+  }
+
+  /** What the devices hold in the end. */
+  async #judge(clients: readonly Client[]): Promise<void> {
+    const { luns, clock, entities } = this.#world
+    // Sessions whose connection the initiator has lost end once the target has noticed.
+    await clock.advance(LEAVE_MS, () => entities.every(({ sessions }) => sessions.size === 0))
+    this.#throwFailure()
+    for (const { oracle, bytes } of luns) {
+      for (const client of clients) oracle.fence(client)
+      oracle.endRead(oracle.beginRead("the final look", 0, oracle.countBlocks), bytes)
+    }
+  }
+}
+
+/** Runs `usual` seeds (see forEachSeed); one that fails is run again with a trace. */
+export async function simulateSeeds(file: string, usual: number, profile: Profile): Promise<Tally> {
+  const total = new Tally()
+  await forEachSeed(file, usual, async (seed) => {
+    try {
+      total.merge(await simulate(seed, profile))
+    } catch (error) {
+      await simulate(seed, profile, TRACE_LINES)
+      throw error // it went well with a trace: still it is wrong
+    }
+  })
+  return total
+}

@@ -1,0 +1,37 @@
+import type { Clock } from "../../src/base/clock.ts"
+import type { Log, LogFields } from "../../src/base/log.ts"
+
+/** What happened last in a run, for the report of a failing seed. Runs that go well keep none. */
+export class Trace {
+  readonly #clock: Clock
+  readonly #lines: string[] = []
+  readonly #linesMax: number
+
+  /** `linesMax` 0: nothing is kept. */
+  constructor(clock: Clock, linesMax: number) {
+    this.#clock = clock
+    this.#linesMax = linesMax
+  }
+
+  get on(): boolean {
+    return this.#linesMax > 0
+  }
+
+  /** `line` is asked for only when it's kept. */
+  add(line: () => string): void {
+    if (!this.on) return
+    this.#lines.push(`${this.#clock.nowMs().toFixed(3).padStart(12)}  ${line()}`)
+    if (this.#lines.length >= 2 * this.#linesMax) this.#lines.splice(0, this.#linesMax)
+  }
+
+  get text(): string {
+    return this.#lines.slice(-this.#linesMax).join("\n")
+  }
+
+  /** Where the log lines of `who` go. */
+  log(who: string): Log {
+    const line = (level: string) => (fields: LogFields, message: string) =>
+      this.add(() => `${who} ${level}: ${message} ${JSON.stringify(fields)}`)
+    return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") }
+  }
+}
