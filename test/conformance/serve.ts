@@ -11,13 +11,25 @@ const READY_DEADLINE_MS = 30_000
 const STOP_DEADLINE_MS = 15_000
 
 /** How a process is started: here, or on the host side of a test network. */
-export type Spawn = (command: string, args: readonly string[]) => ChildProcess
+export type Spawn = (command: string, args: readonly string[], env: NodeJS.ProcessEnv) => ChildProcess
 
 /** On Linux it dies with this process, however that ends. */
-const spawnHere: Spawn = (command, args) => {
+const spawnHere: Spawn = (command, args, env) => {
   const leash = process.platform === "linux" ? ["setpriv", "--pdeathsig", "KILL", command] : [command]
   const [program = command, ...rest] = [...leash, ...args]
-  return spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] })
+  return spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"], env })
+}
+
+let stateFolder: string | undefined
+
+/** The environment of whatever we serve: identities are remembered in a folder of this process, not in the user's. */
+function environment(): NodeJS.ProcessEnv {
+  if (stateFolder === undefined) {
+    const made = mkdtempSync(join(tmpdir(), "sanlet-state-"))
+    process.once("exit", () => rmSync(made, { recursive: true, force: true }))
+    stateFolder = made
+  }
+  return { ...process.env, XDG_STATE_HOME: stateFolder }
 }
 
 let built = false
@@ -85,7 +97,11 @@ export async function serve(
   { luns = 1, spawn: start = spawnHere }: { luns?: number; spawn?: Spawn } = {},
 ): Promise<Served> {
   build()
-  const child = start(process.execPath, [join(root, "dist", "cli", "main.js"), "serve", ...args])
+  const child = start(
+    process.execPath,
+    [join(root, "dist", "cli", "main.js"), "serve", ...args],
+    environment(),
+  )
   const output: string[] = []
   const urls: string[] = []
   let rest = ""

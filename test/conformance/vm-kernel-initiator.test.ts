@@ -215,8 +215,11 @@ describe("a slow disk", { skip: standIn && "tgtd has no delay device" }, () => {
   let node = ""
 
   before(async () => {
-    target = await startTarget({ iqn, images: [scratch.image("slow.img", 32 * MiB)], readDelayMs: 3000 })
+    target = await startTarget({ iqn, images: [scratch.image("slow.img", 32 * MiB)], readDelayMs: 4000 })
     await discover(target.portal)
+    // without pings: while one is under way, the kernel gives a late command more time
+    await setKey(iqn, "node.conn[0].timeo.noop_out_interval", "0")
+    await setKey(iqn, "node.conn[0].timeo.noop_out_timeout", "0")
     await login(iqn)
     node = await disk(iqn, target.firstLun)
     // scanning reads the disk for a partition table: wait for the slow reads to pass
@@ -251,7 +254,7 @@ describe("a slow disk", { skip: standIn && "tgtd has no delay device" }, () => {
     const { code } = await guest.run(`dd if=${node} of=/dev/null bs=4k count=1 skip=999 iflag=direct`, {
       deadlineMs: 180_000,
     })
-    assert.notEqual(code, 0, "a read of 3 s should not get through a timeout of 1 s")
+    assert.notEqual(code, 0, "a read of 4 s should not get through a timeout of 1 s")
     assert.ok((await taskManagement()) > before, "no task management function was sent")
     await guest.sh(`echo 60 > /sys/block/${name}/device/timeout; cat /sys/block/${name}/device/state`)
     assert.match(await guest.sh(`cat /sys/block/${name}/device/state`), /running/)

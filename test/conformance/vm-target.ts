@@ -55,7 +55,7 @@ class Ours implements KernelTarget {
       const file = { type: "file", path }
       const device =
         readDelayMs === undefined ? file : { type: "delay", on: file, delaysMs: { read: readDelayMs } }
-      return { lun, device, serial: `rig-${lun}` }
+      return { lun, device, serial: `${iqn.split(":").pop()}-${lun}` }
     })
     const login = chap && {
       users: [chap.user],
@@ -72,7 +72,7 @@ class Ours implements KernelTarget {
   async start(): Promise<void> {
     this.#served = await serve(["--config", this.#configuration], {
       luns: this.#luns,
-      spawn: (command, args) => this.#rig.network.spawn(command, args),
+      spawn: (command, args, env) => this.#rig.network.spawn(command, args, { env }),
     })
   }
 
