@@ -121,3 +121,27 @@ export const SEND_TARGETS_BYTES_MAX = 4 * 1024 * 1024
 export const HELD_BYTES_MAX = 4 * 1024 * 1024
 /** Discovery sessions, all initiators together. */
 export const DISCOVERY_SESSIONS_MAX = 1024
+/** From asking for an RDMA connection to having it, in ms; and how long one somebody asks us for may stay unanswered, in ms. */
+export const RDMA_CONNECT_DEADLINE_MS = 15_000
+export const RDMA_ACCEPT_DEADLINE_MS = 10_000
+/** RDMA connections asked of one listener and not answered yet; one more is rejected. */
+export const RDMA_REQUESTS_PENDING_MAX = 256
+/** Queue pairs (one per connection), completion queues and protection domains of one software RDMA device. */
+export const RDMA_QUEUE_PAIRS_MAX = 8192
+export const RDMA_COMPLETION_QUEUES_MAX = 8192
+export const RDMA_PROTECTION_DOMAINS_MAX = 8192
+/** Requests in one work queue, and completions in one completion queue, of a software RDMA device. */
+export const RDMA_WORK_REQUESTS_MAX = 16384
+export const RDMA_COMPLETIONS_MAX = 4194304
+/** Entries of one scatter/gather list of a software RDMA device, and bytes of an inline request. */
+export const RDMA_ENTRIES_MAX = 32
+export const RDMA_INLINE_BYTES_MAX = 512
+/** Memory regions of one software RDMA device; half of the 32 bits of a key tell them apart. */
+export const RDMA_REGIONS_MAX = 65536
+/** Largest memory region, and largest message, of a software RDMA device, in bytes. */
+export const RDMA_REGION_BYTES_MAX = 4294967295
+export const RDMA_MESSAGE_BYTES_MAX = 1073741824
+/** RDMA Reads one connection has under way each way. */
+export const RDMA_READS_MAX = 128
+/** Private data of a request for an RDMA connection or its answer, in bytes. */
+export const RDMA_PRIVATE_DATA_BYTES_MAX = 196
