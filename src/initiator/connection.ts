@@ -91,13 +91,13 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
 
   constructor(datamover: InitiatorDatamover, clock: Clock, times: ConnectionTimes) {
     this.datamover = datamover
-    this.#keepalive = new Keepalive(
-      clock,
-      times.nopIntervalMs,
-      times.nopDeadlineMs,
-      () => this.ping(ignoreExchange),
-      () => this.fail(new ConnectionError("the target doesn't answer NOP-Out")),
-    )
+    this.#keepalive = new Keepalive(clock, {
+      intervalMs: times.nopIntervalMs,
+      deadlineMs: times.nopDeadlineMs,
+      activity: () => datamover.activity,
+      ping: () => this.ping(ignoreExchange),
+      lost: () => this.fail(new ConnectionError("the target doesn't answer NOP-Out")),
+    })
   }
 
   /** Begins the login phase. */
@@ -261,11 +261,12 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
 
   /** Tags rise, so that a late response never meets a new task of the same tag. */
   #newTag(): number {
+    let tag: number
     do {
-      const tag = this.#nextTag
+      tag = this.#nextTag
       this.#nextTag = tag === 0x7fffffff ? 1 : tag + 1
-      if (!this.commands.has(tag) && !this.#exchanges.has(tag)) return tag
-    } while (true)
+    } while (this.commands.has(tag) || this.#exchanges.has(tag))
+    return tag
   }
 
   // ------------------------------------------------------------------------------------------- the end
@@ -309,7 +310,6 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
   // ------------------------------------------------------------------------------------------- upcalls
 
   controlNotify(pdu: ReceivedPdu): void {
-    this.#keepalive.heard = true
     if (this.#over) return
     const opcode = pdu.view.getUint8(pdu.at) & 0x3f
     if (this.#login) {
@@ -441,7 +441,6 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
   }
 
   numbersNotify(statSn: number | undefined, expCmdSn: number, maxCmdSn: number): void {
-    this.#keepalive.heard = true
     if (statSn !== undefined) this.#takeStatSn(statSn)
     this.#takeWindow(expCmdSn, maxCmdSn)
   }

@@ -1,4 +1,4 @@
-import { hostname } from "node:os"
+import { hostName } from "../base/host.ts"
 import type { Random } from "../base/random.ts"
 import type { ChapProof, KeyPreferences } from "../iscsi/login/index.ts"
 import type { DiskOptions } from "./disk.ts"
@@ -41,7 +41,7 @@ export interface OpenOptions extends InitiatorOptions, DiskOptions {
 /** The initiator name of a process that names none: the same for all of a host, as for libiscsi's programs. */
 export function defaultInitiatorName(): string {
   const host =
-    hostname()
+    hostName()
       .toLowerCase()
       .replace(/[^a-z0-9.-]/g, "-") || "localhost"
   return `iqn.2026-01.io.github.sanlet:${host.slice(0, 150)}`

@@ -372,7 +372,8 @@ export function diskSuite(subject: DiskSubject): void {
       try {
         await randomOperations(disk, can, random)
       } catch (error) {
-        throw new Error(`seed ${baseSeed}: ${error}\nreproduce: ${reproduce(baseSeed, import.meta.url)}`, {
+        const why = error instanceof Error ? error.message : String(error)
+        throw new Error(`seed ${baseSeed}: ${why}\nreproduce: ${reproduce(baseSeed, import.meta.url)}`, {
           cause: error,
         })
       }
