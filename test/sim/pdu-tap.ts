@@ -93,11 +93,12 @@ function watchStream(stream: SimStream, number: number, see: Parameters<typeof w
   const connection = { number, fullFeature: false, headerDigest: false, dataDigest: false }
   const out = new Splitter(connection)
   const into = new Splitter(connection)
-  const { write, start } = stream
+  const write = stream.write.bind(stream)
+  const start = stream.start.bind(stream)
   stream.write = (pieces, sent) => {
     const bytes = new Uint8Array(Buffer.concat(pieces))
     for (const pdu of out.feed(bytes)) see(pdu, "to target", connection)
-    write.call(stream, pieces, sent)
+    write(pieces, sent)
   }
   stream.start = (receiver) => {
     let offered = NO_BYTES
@@ -110,7 +111,7 @@ function watchStream(stream: SimStream, number: number, see: Parameters<typeof w
       ended: () => receiver.ended(),
       closed: (error) => receiver.closed(error),
     }
-    start.call(stream, watched)
+    start(watched)
   }
 }
 

@@ -11,7 +11,6 @@ export class Trouble {
   readonly #world: World
   readonly #tally: Tally
   #over = false
-  #extra = false
 
   constructor(world: World, tally: Tally) {
     this.#world = world
