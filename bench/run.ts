@@ -129,7 +129,7 @@ async function main(): Promise<void> {
     for (const [name, image] of makeImages(folder, names, sizeBytes)) {
       const start = starts[name]
       if (!start) throw new Error(`no target is called ${name}: ${Object.keys(starts).join(", ")}`)
-      running.push(await start(image, folder))
+      running.push(await start(image))
     }
     const [cpu] = cpus()
     const machine = `${cpus().length} x ${cpu?.model ?? "CPU"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`
