@@ -35,6 +35,8 @@ export function closingLines(closing: Closing, durationMs: number): string {
   return [...counts, `# duration_ms ${Math.round(durationMs)}`].join("\n")
 }
 
+/** The reason node gives for a test that --grep left out. */
+const NOT_ASKED_FOR = "test name does not match pattern"
 /** Lines of output kept of a file that fails. */
 const OUTPUT_LINES_KEPT = 60
 

@@ -46,7 +46,7 @@ const tiers: readonly Tier[] = [
   },
   {
     name: "tidy",
-    holds: (p) => /^test\/tidy\//.test(p),
+    holds: (p) => p.startsWith("test/tidy/"),
     quick: true,
     concurrency: 1,
     deadlineMs: 3 * minute,
