@@ -57,7 +57,7 @@ export async function runFile(
   for await (const { type, data } of run({ files: [join(root, path)], timeout: deadlineMs, ...names })) {
     if (type === "test:diagnostic" && data.nesting === 0) count(closing, data.message)
     else if (type === "test:stdout" || type === "test:stderr") output.push(data.message)
-    else if (type === "test:pass" && data.skip !== undefined)
+    else if (type === "test:pass" && data.skip !== undefined && data.skip !== NOT_ASKED_FOR)
       skips.push(`${data.name}: ${skipReason(data.skip)}`)
     else if (type === "test:fail") {
       ok = false

@@ -118,6 +118,17 @@ describe("committed files speak of the project alone", () => {
     assert.doesNotMatch(read("package-lock.json"), /"resolved": "https?:/)
   })
 
+  test("package-lock.json holds every platform's packages, or npm ci refuses it", () => {
+    const { packages } = JSON.parse(read("package-lock.json")) as {
+      packages: Record<string, { optionalDependencies?: object }>
+    }
+    const optional = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}))
+    assert.deepEqual(
+      optional.filter((name) => !Object.keys(packages).some((path) => path.endsWith(`node_modules/${name}`))),
+      [],
+    )
+  })
+
   test("files end with one newline and have no trailing blanks", () => {
     const paths = projectFiles().filter((path) => /\.(?:ts|md|json|sh|yaml|yml)$/.test(path))
     assert.deepEqual(
