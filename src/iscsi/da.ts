@@ -24,6 +24,19 @@ export class TaskAbortedError extends SanletError {
   }
 }
 
+/**
+ * Data of a task came damaged, or not in the order of its DataSNs, which means that some is missing. Nothing can be
+ * sent again at ErrorRecoveryLevel 0: the task ends with CHECK CONDITION and the iSCSI condition named here (RFC 7143
+ * §7.8, §7.9, §11.4.7.2); the connection and other tasks go on.
+ */
+export class DataTransferError extends SanletError {
+  readonly condition = "protocol service CRC error"
+
+  constructor(message: string) {
+    super("ERR_DATA_TRANSFER", message)
+  }
+}
+
 /** A control-type PDU that has arrived. All of it is valid only during controlNotify; `hold` prolongs its data. */
 export interface ReceivedPdu {
   /** The memory the PDU lies in. */
@@ -124,7 +137,8 @@ export interface TargetDatamover extends Datamover {
   /**
    * Fetches the initiator's [bufferOffset, bufferOffset + into.length) (Get_Data: R2T and Data-Out PDUs, in as many
    * bursts as negotiated, or RDMA Read) into memory of allocateDataOut or a part of it. `lun` is the LUN field of the
-   * command, for the R2T. Rejects with TaskAbortedError or DatamoverError.
+   * command, for the R2T. Rejects with TaskAbortedError or DatamoverError, or with DataTransferError once the peer
+   * has sent the last of all that was asked of it for the task; what is asked for then is refused with the same.
    */
   getData(
     initiatorTaskTag: number,
@@ -156,7 +170,9 @@ export interface DatamoverUpcalls {
   controlNotify(pdu: ReceivedPdu): void
   /**
    * A PDU has come that can't be used, but whose end is known: the target answers with a Reject of this reason
-   * (RFC 7143 §11.17.1), and at ErrorRecoveryLevel 0 drops the connection.
+   * (RFC 7143 §11.17.1), and at ErrorRecoveryLevel 0 drops the connection. Not so for a data digest error: then the
+   * header can be trusted, the data can't. A solicited Data-Out is accounted for below, its getData rejects; an
+   * unsolicited one is the iSCSI layer's, as is what any other PDU leaves missing (§7.8).
    */
   formatErrorNotify(reason: number, message: string, pdu: ReceivedPdu): void
   /** Initiator: a PDU the datamover kept to itself (Data-In, R2T) carried these. */

@@ -1,6 +1,6 @@
 import type { DataBuffer } from "../base/buffers.ts"
 import type { Eventually } from "../base/completion.ts"
-import { type ReceivedPdu, TaskAbortedError } from "../iscsi/da.ts"
+import { DataTransferError, type ReceivedPdu, TaskAbortedError } from "../iscsi/da.ts"
 import { DataOut, type ScsiResponse } from "../iscsi/pdu/index.ts"
 import { RejectReason } from "../iscsi/spec/index.ts"
 import type { SessionTask } from "../iscsi/session/session-user.ts"
@@ -8,7 +8,7 @@ import type { TargetConnection } from "../iscsi/session/target-connection.ts"
 import type { Nexus } from "../scsi/sam/nexus.ts"
 import { Task, type TaskAttribute } from "../scsi/sam/task.ts"
 import type { SenseError } from "../scsi/spec/sense.ts"
-import { incorrectAmountOfData, unexpectedUnsolicitedData } from "./data-errors.ts"
+import { incorrectAmountOfData, protocolServiceCrcError, unexpectedUnsolicitedData } from "./data-errors.ts"
 
 /** A piece of write data that came unasked. */
 interface Piece {
@@ -81,17 +81,29 @@ export class IscsiTask extends Task implements SessionTask {
     this.#unsolicitedComplete = false
   }
 
-  dataOutReceived(pdu: ReceivedPdu): void {
+  dataOutReceived(pdu: ReceivedPdu, damaged: boolean): void {
     const data = new DataOut(pdu.view, pdu.at)
     if (this.#unsolicitedComplete) return this.#fail(pdu, "unsolicited data where none was announced")
-    if (data.dataSn !== this.#dataSn) return this.#fail(pdu, "unsolicited data came out of order")
-    this.#dataSn++
     // What comes for a command that has failed already is only waited for.
-    const wanted = this.#deferred === undefined && this.#dataError === undefined
-    if (wanted && !this.#takePiece(pdu, data.bufferOffset)) {
-      return this.#fail(pdu, "unsolicited data out of order, though DataPDUInOrder=Yes")
+    if (this.#deferred === undefined && this.#dataError === undefined) {
+      const due = this.#dataSn++
+      if (damaged) this.#dataError = this.#dataLost("the data digest of unsolicited data is wrong")
+      else if (data.dataSn !== due) {
+        this.#dataError = this.#dataLost(
+          `unsolicited Data-Out number ${data.dataSn} came where ${due} was due`,
+        )
+      } else if (!this.#takePiece(pdu, data.bufferOffset)) {
+        return this.#fail(pdu, "unsolicited data out of order, though DataPDUInOrder=Yes")
+      }
     }
     if (data.final) this.#unsolicitedEnded()
+  }
+
+  /** Some data will never come: that ends the command, and nothing else (RFC 7143 §7.8, §7.9). */
+  #dataLost(reason: string): SenseError {
+    const { log, fields } = this.connection
+    log.warn({ ...fields, reason, tag: this.tag }, "write data lost")
+    return protocolServiceCrcError()
   }
 
   #fail(pdu: ReceivedPdu, message: string): void {
@@ -182,7 +194,7 @@ export class IscsiTask extends Task implements SessionTask {
       () => buffer,
       (error: Error) => {
         buffer.release()
-        throw error
+        throw error instanceof DataTransferError ? this.#dataLost(error.message) : error
       },
     )
   }
@@ -240,7 +252,7 @@ export class IscsiTask extends Task implements SessionTask {
     this.#over = true
     this.#releasePieces()
     const session = this.connection.session!
-    session.tasks.delete(this.tag)
+    if (session.tasks.get(this.tag) === this) session.tasks.delete(this.tag)
     session.commandRetired(this.immediate)
   }
 

@@ -31,8 +31,9 @@ export class DataOutReceiver {
     this.keys = keys
   }
 
-  /** Sends as many R2Ts as the task may have outstanding. */
+  /** Sends as many R2Ts as the task may have outstanding; none when some of its data is lost. */
   request(task: TargetTask): void {
+    if (task.error) return task.rejectWhenIdle(task.error)
     while (task.bursts.size < this.keys.maxOutstandingR2T) {
       const transfer = task.unrequested
       if (!transfer) return
@@ -95,6 +96,7 @@ export class DataOutReceiver {
     const final = (view.getUint8(at + 1) & FINAL) !== 0
     const wrong = burst.take(offset, pdu.dataBytes, view.getUint32(at + 36), final, this.keys.dataPduInOrder)
     if (wrong !== undefined) return this.#complain(RejectReason.protocolError, wrong)
+    if (burst.lossy) return
     sink.bytes = burst.transfer.into
     sink.at = offset
   }
@@ -113,7 +115,7 @@ export class DataOutReceiver {
   placed(): Complaint | undefined {
     const burst = this.#burst
     this.#burst = undefined
-    if (burst?.whole) {
+    if (burst?.ended) {
       this.#bursts.delete(burst.targetTransferTag)
       burst.task.complete(burst)
       this.request(burst.task)
@@ -121,9 +123,10 @@ export class DataOutReceiver {
     return this.#complaint
   }
 
-  /** The Data-Out came damaged. */
-  damaged(): void {
-    this.#burst = undefined
+  /** As `placed`, but its data is damaged. */
+  damaged(): Complaint | undefined {
+    this.#burst?.lose("the data digest of a Data-Out is wrong")
+    return this.placed()
   }
 
   /** The task has ended: what comes for it goes nowhere. True: something is coming just now. */

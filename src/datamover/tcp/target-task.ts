@@ -1,4 +1,4 @@
-import { TaskAbortedError } from "../../iscsi/da.ts"
+import { DataTransferError, TaskAbortedError } from "../../iscsi/da.ts"
 import { IntervalSet } from "./interval-set.ts"
 
 /** One getData under way. */
@@ -22,7 +22,11 @@ export class Burst {
   readonly targetTransferTag: number
   readonly start: number
   readonly bytes: number
-  #filledBytes = 0
+  /** The last Data-Out has begun to come. */
+  ended = false
+  /** Some of it came damaged or not at all: the rest is only waited for. */
+  lossy = false
+  #receivedBytes = 0
   /** The DataSN of the Data-Out that comes next. */
   #dataSn = 0
   #filled: IntervalSet | undefined
@@ -35,28 +39,41 @@ export class Burst {
     this.bytes = bytes
   }
 
-  get whole(): boolean {
-    return this.#filledBytes === this.bytes
-  }
-
   /**
    * Takes note of a Data-Out with data for [at, at + bytes) of the transfer. Returns what's wrong with it, if
-   * anything (RFC 7143 §11.7).
+   * anything (RFC 7143 §11.7). A DataSN that isn't due costs the task alone: data before it was lost (§7.9).
    */
   take(at: number, bytes: number, dataSn: number, final: boolean, inOrder: boolean): string | undefined {
-    if (dataSn !== this.#dataSn) return `Data-Out number ${dataSn} came where ${this.#dataSn} was due`
     const start = at - this.start
     if (start < 0 || start + bytes > this.bytes) return "Data-Out lies outside of what its R2T asked for"
+    if (dataSn !== this.#dataSn) this.lose(`Data-Out number ${dataSn} came where ${this.#dataSn} was due`)
+    const misplaced = this.lossy ? undefined : this.#place(start, bytes, inOrder)
+    if (misplaced !== undefined) return misplaced
+    this.#dataSn++
+    this.#receivedBytes += bytes
+    this.ended = final
+    const missingBytes = this.bytes - this.#receivedBytes
+    if (missingBytes < 0) return "more data came than its R2T asked for"
+    if (missingBytes === 0 && !final) return "a Data-Out with the last its R2T asked for lacks the F bit"
+    if (missingBytes > 0 && final && !this.lossy) {
+      return "the last Data-Out came before all its R2T asked for had come"
+    }
+    return undefined
+  }
+
+  /** Data of it is lost, and its task with it. The first reason counts. */
+  lose(reason: string): void {
+    this.lossy = true
+    this.task.error ??= new DataTransferError(reason)
+  }
+
+  #place(start: number, bytes: number, inOrder: boolean): string | undefined {
     if (inOrder) {
-      if (start !== this.#filledBytes) return "Data-Out came out of order, though DataPDUInOrder=Yes"
+      if (start !== this.#receivedBytes) return "Data-Out came out of order, though DataPDUInOrder=Yes"
     } else if (bytes > 0) {
       this.#filled ??= new IntervalSet()
       if (!this.#filled.add(start, start + bytes)) return "Data-Out overlaps data that came before it"
     }
-    this.#dataSn++
-    this.#filledBytes += bytes
-    if (final && !this.whole) return "the last Data-Out came before all its R2T asked for had come"
-    if (!final && this.whole) return "a Data-Out with the last its R2T asked for lacks the F bit"
     return undefined
   }
 }
@@ -68,6 +85,8 @@ export class TargetTask {
   dataSn = 0
   readonly transfers: Transfer[] = []
   readonly bursts = new Set<Burst>()
+  /** Some of its data is lost: nothing more is asked for, and what was asked for is waited for. */
+  error: DataTransferError | undefined
 
   constructor(initiatorTaskTag: number) {
     this.initiatorTaskTag = initiatorTaskTag
@@ -81,9 +100,10 @@ export class TargetTask {
     return undefined
   }
 
-  /** All of a burst has come. */
+  /** The last of a burst has come. */
   complete(burst: Burst): void {
     this.bursts.delete(burst)
+    if (this.error) return
     const { transfer } = burst
     transfer.receivedBytes += burst.bytes
     if (transfer.receivedBytes < transfer.into.length) return
@@ -91,10 +111,19 @@ export class TargetTask {
     transfer.resolve()
   }
 
+  /** Its transfers fail, once nothing is on its way to their memory any more (RFC 7143 §7.8). */
+  rejectWhenIdle(error: DataTransferError): void {
+    if (this.bursts.size === 0) this.#reject(error)
+  }
+
   abort(): void {
-    for (const transfer of this.transfers) transfer.reject(new TaskAbortedError())
-    this.transfers.length = 0
+    this.#reject(new TaskAbortedError())
     this.bursts.clear()
+  }
+
+  #reject(error: Error): void {
+    for (const transfer of this.transfers) transfer.reject(error)
+    this.transfers.length = 0
   }
 }
 

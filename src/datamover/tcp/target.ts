@@ -156,10 +156,7 @@ export class TcpTargetDatamover extends TcpConnection implements TargetDatamover
   // ------------------------------------------------------------------------------------------ what arrives
 
   begins(pdu: ArrivedPdu, sink: Sink): boolean {
-    const { view, at } = pdu
-    if ((view.getUint8(at) & OPCODE_MASK) !== Opcode.dataOut || pdu.ahsBytes > 0) return false
-    // Unsolicited data is the iSCSI layer's.
-    if (view.getUint32(at + 20) === ISCSI_RESERVED_TAG) return false
+    if (!isSolicitedDataOut(pdu)) return false
     this.#dataOut.begin(pdu, sink)
     return true
   }
@@ -183,8 +180,9 @@ export class TcpTargetDatamover extends TcpConnection implements TargetDatamover
   }
 
   override damaged(pdu: ArrivedPdu): void {
-    this.#dataOut.damaged()
-    super.damaged(pdu)
+    const complaint = isSolicitedDataOut(pdu) ? this.#dataOut.damaged() : undefined
+    if (complaint) this.upcalls.formatErrorNotify(complaint.reason, complaint.message, pdu)
+    else super.damaged(pdu)
   }
 
   protected settle(): void {
@@ -199,4 +197,10 @@ export class TcpTargetDatamover extends TcpConnection implements TargetDatamover
   protected seal(): void {
     this.#dataIn.seal()
   }
+}
+
+/** Whether it answers an R2T; unsolicited data is the iSCSI layer's. */
+function isSolicitedDataOut({ view, at, ahsBytes }: ArrivedPdu): boolean {
+  const isDataOut = (view.getUint8(at) & OPCODE_MASK) === Opcode.dataOut && ahsBytes === 0
+  return isDataOut && view.getUint32(at + 20) !== ISCSI_RESERVED_TAG
 }

@@ -9,6 +9,8 @@ export class HeldPdu implements ReceivedPdu {
   readonly connection: TargetConnection
   /** Unsolicited data that came behind the command. */
   readonly data: HeldPdu[] = []
+  /** Its data digest is wrong. */
+  damaged = false
   readonly view: DataView
   readonly bytes: Uint8Array
   readonly at = 0

@@ -9,8 +9,8 @@ export interface SessionTask {
   /** The connection the task's data and status go over (connection allegiance, RFC 7143 §4.2.5.1). */
   readonly connection: TargetConnection
   readonly cmdSn: number
-  /** Unsolicited data has come for it. */
-  dataOutReceived(pdu: ReceivedPdu): void
+  /** Unsolicited data has come for it. `damaged`: its data digest is wrong, only the header counts. */
+  dataOutReceived(pdu: ReceivedPdu, damaged: boolean): void
 }
 
 /** A task management function as the request names it (RFC 7143 §11.5). */

@@ -144,7 +144,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
       case Opcode.nopOut:
         return this.#nopReceived(pdu, (first & 0x40) !== 0)
       case Opcode.dataOut:
-        return this.#unsolicitedData(pdu)
+        return this.#unsolicitedData(pdu, false)
       case Opcode.snackRequest:
         // Nothing is kept to be sent again at ErrorRecoveryLevel 0 (RFC 7143 §11.16).
         return this.reject(RejectReason.snackReject, pdu)
@@ -160,7 +160,22 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     if (this.#login) return this.#login.unusable(message)
     if (this.over) return
     this.reject(reason, pdu)
-    this.fail(message)
+    if (reason === RejectReason.dataDigestError) this.#damaged(message, pdu)
+    else this.fail(message)
+  }
+
+  /**
+   * The data of a PDU is lost, its Reject is on the way (RFC 7143 §7.8). A Data-Out costs its task. A request that is
+   * numbered leaves a gap in the order of commands that nobody could fill, as there are no retries at
+   * ErrorRecoveryLevel 0 (§7.2.1): rather than to stand still until the initiator runs out of patience, we escalate
+   * to session recovery at once. One that is immediate leaves no gap: the Reject says it all.
+   */
+  #damaged(message: string, pdu: ReceivedPdu): void {
+    const first = pdu.view.getUint8(pdu.at)
+    const solicited = pdu.view.getUint32(pdu.at + 20) !== ISCSI_RESERVED_TAG
+    if ((first & 0x3f) !== Opcode.dataOut) {
+      if ((first & 0x40) === 0) this.fail(message)
+    } else if (!solicited) this.#unsolicitedData(pdu, true)
   }
 
   numbersNotify(): void {
@@ -198,7 +213,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   /** A PDU that was kept, and whatever data followed it. */
   deliverHeld(held: HeldPdu): void {
     this.#deliver(held, held.immediate)
-    for (const data of held.data) if (!this.over) this.#unsolicitedData(data)
+    for (const data of held.data) if (!this.over) this.#unsolicitedData(data, data.damaged)
   }
 
   #deliver(pdu: ReceivedPdu, immediate: boolean): void {
@@ -244,22 +259,24 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   }
 
   /** Data-Out with no Target Transfer Tag: what the initiator sends unasked after a command (RFC 7143 §4.2.5.2). */
-  #unsolicitedData(pdu: ReceivedPdu): void {
+  #unsolicitedData(pdu: ReceivedPdu, damaged: boolean): void {
     const session = this.session!
     const tag = pdu.view.getUint32(pdu.at + 16)
     const task = session.tasks.get(tag)
-    if (task?.connection === this) return task.dataOutReceived(pdu)
-    if (session.window.keepsAny) this.#keepData(session, tag, pdu)
+    if (task?.connection === this) return task.dataOutReceived(pdu, damaged)
+    if (session.window.keepsAny) this.#keepData(session, tag, pdu, damaged)
     // else: for a task that has ended already (refused, aborted) it is only late.
   }
 
   /** Its command may be one that waits for its turn. */
-  #keepData(session: TargetSession, tag: number, pdu: ReceivedPdu): void {
+  #keepData(session: TargetSession, tag: number, pdu: ReceivedPdu, damaged: boolean): void {
     for (const held of session.window.kept()) {
       if (held.connection !== this || held.initiatorTaskTag !== tag) continue
       const data = session.hold(pdu, this)
-      if (data) held.data.push(data)
-      else this.fail("too much came ahead of its turn")
+      if (data) {
+        data.damaged = damaged
+        held.data.push(data)
+      } else this.fail("too much came ahead of its turn")
       return
     }
   }
