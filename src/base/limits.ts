@@ -145,3 +145,5 @@ export const RDMA_MESSAGE_BYTES_MAX = 1073741824
 export const RDMA_READS_MAX = 128
 /** Private data of a request for an RDMA connection or its answer, in bytes. */
 export const RDMA_PRIVATE_DATA_BYTES_MAX = 196
+/** After a unit attention that tells of a reset: how long an initiator waits for older commands' answers before it asks, in ms. */
+export const LOST_COMMAND_GRACE_MS = 1_000

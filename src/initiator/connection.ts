@@ -19,6 +19,7 @@ import {
   ScsiResponse,
 } from "../iscsi/pdu/index.ts"
 import { Keepalive } from "../iscsi/session/keepalive.ts"
+import { type Sense, SenseKey } from "../scsi/spec/sense.ts"
 import { serialAdd, serialAfter, serialBefore, serialDistance } from "../wire/serial.ts"
 import { type Command, LentBytes } from "./command.ts"
 import { ConnectionError, RejectedError } from "./errors.ts"
@@ -41,6 +42,8 @@ export interface ConnectionUser {
   /** The window has moved, or a command has ended: more may be sent than before. */
   maySend(): void
   asyncMessage(notice: AsyncNotice): void
+  /** A unit attention on `after` tells of a reset: commands before it may get no answer. */
+  commandsMayBeLost(after: Command): void
   /** The connection is gone, and not by the user's wish. Its commands are in `takeCommands`. Comes once. */
   connectionLost(error: Error): void
 }
@@ -124,6 +127,7 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
     this.expStatSn = login.expStatSn
     this.expCmdSn = login.expCmdSn
     this.maxCmdSn = login.maxCmdSn
+    this.datamover.allocateConnectionResources()
     this.datamover.noticeKeyValues(login.keys)
     this.datamover.enableDatamover()
     this.#keepalive.start()
@@ -375,6 +379,7 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
     this.#takeNumbers(pdu, true)
     if (!command) return
     settleByResponse(view, dataOf(pdu), command)
+    if (tellsOfReset(command.result?.sense)) this.#user?.commandsMayBeLost(command)
     this.#user?.maySend()
   }
 
@@ -454,6 +459,10 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
 }
 
 const dataOf = (pdu: ReceivedPdu): Uint8Array => pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + pdu.dataBytes)
+
+/** POWER ON, RESET (29h), COMMANDS CLEARED BY ANOTHER INITIATOR (2Fh): whatever was under way is gone. */
+const tellsOfReset = (sense: Sense | undefined): boolean =>
+  sense?.key === SenseKey.unitAttention && (sense.asc >> 8 === 0x29 || sense.asc >> 8 === 0x2f)
 
 /** For a ping whose answer only has to come. */
 const ignoreExchange: Exchange = { title: "NOP-Out", opcode: Opcode.nopIn, answered() {}, failed() {} }

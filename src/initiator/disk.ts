@@ -1,68 +1,28 @@
 import { TRANSFER_BYTES_MAX } from "../base/limits.ts"
 import * as cdb from "../scsi/cdb/index.ts"
-import { Asc, type Sense, SenseKey } from "../scsi/spec/sense.ts"
+import { Asc, SenseKey } from "../scsi/spec/sense.ts"
 import * as forms from "./cdb.ts"
 import type { BlockRange } from "./cdb.ts"
-import { ChangeSet } from "./change-set.ts"
 import type { ScsiRequest, ScsiResult } from "./command.ts"
-import { DiskError, ShortTransferError, UnitChangedError } from "./errors.ts"
-import { Operation, type OperationHost, retryingRun } from "./operation.ts"
+import type {
+  BlockStatus,
+  DiskOptions,
+  ExecuteOptions,
+  OperationOptions,
+  WriteOptions,
+} from "./disk-options.ts"
+import { DiskError, ShortTransferError } from "./errors.ts"
 import { type DiskLocation, type OpenOptions, openSession } from "./open.ts"
 import type { Session } from "./session.ts"
-import type { SessionEvent } from "./session-event.ts"
+import { Unit } from "./unit.ts"
 import {
-  type Capacity,
-  checkInquiry,
-  inquire,
   type InquiryData,
   isSense,
-  readCapacity,
-  readIdentity,
-  readLimits,
-  readModes,
-  type Run,
   type UnitIdentity,
   type UnitLimits,
   type UnitModes,
   vpdPage,
 } from "./unit-info.ts"
-
-/** What every operation takes. */
-export interface OperationOptions {
-  /** Aborts it; the promise rejects with the signal's reason once the buffers are free again. */
-  readonly signal?: AbortSignal
-  /** From submission to the answer, for each command of the operation. Default: the disk's. */
-  readonly timeoutMs?: number
-}
-
-export interface WriteOptions extends OperationOptions {
-  /** Acknowledged only when on stable storage. */
-  readonly fua?: boolean
-}
-
-export interface ExecuteOptions extends OperationOptions {
-  readonly dataOut?: Uint8Array
-  readonly dataIn?: Uint8Array
-  /** It may be carried out twice without harm: then it is sent again after a lost connection. */
-  readonly replay?: boolean
-  /** Task attribute (SAM-5 §8.6): 1 simple, 2 ordered, 3 head of queue. */
-  readonly attribute?: number
-}
-
-export interface DiskOptions {
-  /** For each command that names no other. Default: none. */
-  readonly timeoutMs?: number
-  /** Longest transfer of one command, in bytes; the logical unit's own limit holds besides. */
-  readonly transferBytesMax?: number
-  /** The unit serial number it must have. */
-  readonly unitSerialNumber?: string
-  readonly onEvent?: (event: SessionEvent) => void
-}
-
-/** Whether blocks hold data (GET LBA STATUS, SBC-3 §5.6). */
-export interface BlockStatus extends BlockRange {
-  readonly provisioning: "mapped" | "deallocated" | "anchored" | "unknown"
-}
 
 const PROVISIONING = ["mapped", "deallocated", "anchored"] as const
 
@@ -81,27 +41,12 @@ const PROVISIONING = ["mapped", "deallocated", "anchored"] as const
  * UnitChangedError, those of Session.execute, and the signal's reason.
  */
 export class Disk {
-  readonly session: Session
-  readonly lun: number
-  inquiry!: InquiryData
-  identity!: UnitIdentity
-  limits!: UnitLimits
-  modes!: UnitModes
-  #capacity!: Capacity
-  readonly #options: DiskOptions
+  readonly #unit: Unit
   readonly #ownsSession: boolean
-  readonly #host: OperationHost
-  readonly #run: Run
-  #unwatch: (() => void) | undefined
-  #broken: Error | undefined
 
-  private constructor(session: Session, lun: number, options: DiskOptions, ownsSession: boolean) {
-    this.session = session
-    this.lun = lun
-    this.#options = options
+  private constructor(unit: Unit, ownsSession: boolean) {
+    this.#unit = unit
     this.#ownsSession = ownsSession
-    this.#host = { session, changes: new ChangeSet(), attention: (sense) => this.#attention(sense) }
-    this.#run = (request) => this.#operate("setup", this.#inTime(request))
   }
 
   /** Logs in and looks at the logical unit. Rejects as Session.open does, and with DiskError, ScsiError. */
@@ -109,14 +54,14 @@ export class Disk {
     const { session, lun, unitSerialNumber } = await openSession(where, options)
     const asked = options.unitSerialNumber ?? unitSerialNumber
     const diskOptions = { ...options, ...(asked !== undefined && { unitSerialNumber: asked }) }
-    const disk = new Disk(session, lun, diskOptions, true)
+    const unit = new Unit(session, lun, diskOptions)
     try {
-      await disk.#setUp(options.signal)
+      await unit.setUp(options.signal)
     } catch (error) {
       await session.close()
       throw error
     }
-    return disk
+    return new Disk(unit, true)
   }
 
   /** A disk of a session that stays its owner's to close. */
@@ -125,30 +70,57 @@ export class Disk {
     lun: number,
     options: DiskOptions & { signal?: AbortSignal } = {},
   ): Promise<Disk> {
-    const disk = new Disk(session, lun, options, false)
-    await disk.#setUp(options.signal)
-    return disk
+    const unit = new Unit(session, lun, options)
+    await unit.setUp(options.signal)
+    return new Disk(unit, false)
+  }
+
+  get session(): Session {
+    return this.#unit.session
+  }
+
+  get lun(): number {
+    return this.#unit.lun
+  }
+
+  /** Standard INQUIRY data. */
+  get inquiry(): InquiryData {
+    return this.#unit.inquiry
+  }
+
+  /** What tells it from all others: it must still be so after the session was lost. */
+  get identity(): UnitIdentity {
+    return this.#unit.identity
+  }
+
+  get limits(): UnitLimits {
+    return this.#unit.limits
+  }
+
+  get modes(): UnitModes {
+    return this.#unit.modes
   }
 
   get sizeBytes(): number {
-    return this.#capacity.countBlocks * this.#capacity.blockBytes
+    const { countBlocks, blockBytes } = this.#unit.capacity
+    return countBlocks * blockBytes
   }
 
   get countBlocks(): number {
-    return this.#capacity.countBlocks
+    return this.#unit.capacity.countBlocks
   }
 
   get blockBytes(): number {
-    return this.#capacity.blockBytes
+    return this.#unit.capacity.blockBytes
   }
 
   get physicalBlockBytes(): number {
-    return this.#capacity.physicalBlockBytes
+    return this.#unit.capacity.physicalBlockBytes
   }
 
   /** Blocks can be unmapped. */
   get thin(): boolean {
-    return this.#capacity.thin
+    return this.#unit.capacity.thin
   }
 
   // -------------------------------------------------------------------------------------- reading, writing
@@ -156,7 +128,7 @@ export class Disk {
   /** Reads into.length bytes, whole blocks, from block `lba` on. */
   readBlocks(lba: number, into: Uint8Array, options: OperationOptions = {}): Promise<void> {
     return this.#transfer("READ", lba, into, options, (from, count, part) => ({
-      ...this.#request(forms.read(from, count), options),
+      ...this.#unit.request(forms.read(from, count), options),
       dataIn: part,
       replay: true,
     }))
@@ -166,7 +138,7 @@ export class Disk {
   async writeBlocks(lba: number, from: Uint8Array, options: WriteOptions = {}): Promise<void> {
     const fua = options.fua === true && this.modes.dpoFua
     await this.#transfer("WRITE", lba, from, options, (at, count, part) => ({
-      ...this.#request(forms.write(at, count, fua), options),
+      ...this.#unit.request(forms.write(at, count, fua), options),
       dataOut: part,
       replay: true,
     }))
@@ -184,8 +156,8 @@ export class Disk {
 
   /** Everything acknowledged before is on stable storage then. */
   async flush(options: OperationOptions = {}): Promise<void> {
-    await this.#operate("SYNCHRONIZE CACHE", {
-      ...this.#request(cdb.synchronizeCache10(), options),
+    await this.#unit.operate("SYNCHRONIZE CACHE", {
+      ...this.#unit.request(cdb.synchronizeCache10(), options),
       replay: true,
     })
   }
@@ -194,7 +166,7 @@ export class Disk {
   async verifyBlocks(lba: number, expected: Uint8Array, options: OperationOptions = {}): Promise<boolean> {
     try {
       await this.#transfer("VERIFY", lba, expected, options, (from, count, part) => ({
-        ...this.#request(forms.verify(from, count, true), options),
+        ...this.#unit.request(forms.verify(from, count, true), options),
         dataOut: part,
         replay: true,
       }))
@@ -209,8 +181,8 @@ export class Disk {
   async checkBlocks(lba: number, countBlocks: number, options: OperationOptions = {}): Promise<void> {
     this.#checkRange(lba, countBlocks)
     for (const part of parts(lba, countBlocks, 0xffff)) {
-      const request = this.#request(forms.verify(part.lba, part.countBlocks, false), options)
-      await this.#operate("VERIFY", { ...request, replay: true })
+      const request = this.#unit.request(forms.verify(part.lba, part.countBlocks, false), options)
+      await this.#unit.operate("VERIFY", { ...request, replay: true })
     }
   }
 
@@ -237,11 +209,11 @@ export class Disk {
     dataOut.set(expected)
     dataOut.set(replacement, expected.length)
     const request = {
-      ...this.#request(forms.compareAndWrite(lba, count, options.fua === true), options),
+      ...this.#unit.request(forms.compareAndWrite(lba, count, options.fua === true), options),
       dataOut,
     }
     try {
-      await this.#operate("COMPARE AND WRITE", request, lba, lba + count)
+      await this.#unit.operate("COMPARE AND WRITE", request, lba, lba + count)
       return true
     } catch (error) {
       if (isSense(error, SenseKey.miscompare)) return false
@@ -277,8 +249,8 @@ export class Disk {
     const dataOut = forms.unmapParameters(list)
     const from = Math.min(...list.map(({ lba }) => lba))
     const to = Math.max(...list.map(({ lba, countBlocks }) => lba + countBlocks))
-    const request = { ...this.#request(cdb.unmap(dataOut.length), options), dataOut, replay: true }
-    await this.#operate("UNMAP", request, from, to)
+    const request = { ...this.#unit.request(cdb.unmap(dataOut.length), options), dataOut, replay: true }
+    await this.#unit.operate("UNMAP", request, from, to)
   }
 
   /** Writes one block's content to many (WRITE SAME). */
@@ -298,8 +270,8 @@ export class Disk {
     const max = Math.min(this.limits.writeSameBlocks || WRITE_SAME_BLOCKS, 0xffffffff)
     for (const part of parts(lba, countBlocks, max)) {
       const command = forms.writeSame(part.lba, part.countBlocks, options.unmap === true)
-      const request = { ...this.#request(command, options), dataOut: block, replay: true }
-      await this.#operate("WRITE SAME", request, part.lba, part.lba + part.countBlocks)
+      const request = { ...this.#unit.request(command, options), dataOut: block, replay: true }
+      await this.#unit.operate("WRITE SAME", request, part.lba, part.lba + part.countBlocks)
     }
   }
 
@@ -329,8 +301,12 @@ export class Disk {
   async getLbaStatus(lba: number, options: OperationOptions = {}): Promise<BlockStatus[]> {
     this.#checkRange(lba, 1)
     const dataIn = new Uint8Array(LBA_STATUS_BYTES)
-    const request = { ...this.#request(cdb.getLbaStatus(lba, dataIn.length), options), dataIn, replay: true }
-    const { dataInBytes } = await this.#operate("GET LBA STATUS", request)
+    const request = {
+      ...this.#unit.request(cdb.getLbaStatus(lba, dataIn.length), options),
+      dataIn,
+      replay: true,
+    }
+    const { dataInBytes } = await this.#unit.operate("GET LBA STATUS", request)
     const view = new DataView(dataIn.buffer)
     const end = Math.min(dataInBytes, 4 + view.getUint32(0))
     const statuses: BlockStatus[] = []
@@ -349,32 +325,28 @@ export class Disk {
 
   /** Any command; resolves with any status. It isn't repeated by itself, and not replayed unless told so. */
   execute(command: Uint8Array, options: ExecuteOptions = {}): Promise<ScsiResult> {
-    if (this.#broken) return Promise.reject(this.#broken)
     const { dataOut, dataIn, replay, attribute } = options
     const request: ScsiRequest = {
-      ...this.#request(command, options),
+      ...this.#unit.request(command, options),
       ...(dataOut && { dataOut }),
       ...(dataIn && { dataIn }),
       ...(replay !== undefined && { replay }),
       ...(attribute !== undefined && { attribute }),
     }
-    if (dataIn && !dataOut) return this.session.execute(request)
-    // What it changes is unknown: while it is under way, no write is safe to be replayed.
+    // What it changes is unknown: unless it only reads, no write is safe to be replayed while it is under way.
+    const reads = dataIn !== undefined && dataOut === undefined
     const change = { from: 0, to: Number.POSITIVE_INFINITY, changeIndex: -1, overlapped() {} }
-    this.#host.changes.add(change)
-    return this.session.execute(request).finally(() => this.#host.changes.delete(change))
+    return this.#unit.execute(request, reads ? undefined : change)
   }
 
   /** A VPD page with its header; undefined: the logical unit doesn't have it. */
   vpdPage(page: number): Promise<Uint8Array | undefined> {
-    return vpdPage(this.#run, this.lun, page)
+    return vpdPage(this.#unit.run, this.lun, page)
   }
 
   /** Reads capacity, limits and modes anew. */
-  async refresh(): Promise<void> {
-    await this.#readCapacity(this.#run)
-    this.limits = await readLimits(this.#run, this.lun)
-    this.modes = await readModes(this.#run, this.lun)
+  refresh(): Promise<void> {
+    return this.#unit.refresh()
   }
 
   /** LOGICAL UNIT RESET: ends everybody's commands to it. */
@@ -384,89 +356,11 @@ export class Disk {
 
   /** Waits for what is under way; logs out if Disk.open logged in. */
   async close(signal?: AbortSignal): Promise<void> {
-    this.#unwatch?.()
+    this.#unit.leave()
     if (this.#ownsSession) await this.session.close(signal)
   }
 
-  async #setUp(signal: AbortSignal | undefined): Promise<void> {
-    const run: Run = (request) => this.#run(signal ? { ...request, signal } : request)
-    this.inquiry = await inquire(run, this.lun)
-    checkInquiry(this.lun, this.inquiry)
-    await run({ lun: this.lun, cdb: cdb.testUnitReady(), replay: true })
-    this.#capacity = await readCapacity(run, this.lun)
-    this.identity = await readIdentity(run, this.lun)
-    this.#checkSerial()
-    this.limits = await readLimits(run, this.lun)
-    this.modes = await readModes(run, this.lun)
-    this.#unwatch = this.session.watch({ lun: this.lun, check: (bare) => this.#recheck(bare) })
-  }
-
-  #checkSerial(): void {
-    const { unitSerialNumber } = this.#options
-    if (unitSerialNumber === undefined || this.identity.serial === unitSerialNumber) return
-    const serial = this.identity.serial ?? "none"
-    throw new UnitChangedError(`the unit serial number is ${serial}, not ${unitSerialNumber}`)
-  }
-
-  /** After the session was lost and has come back: is this the same logical unit? */
-  async #recheck(bare: Run): Promise<void> {
-    const run = retryingRun((request) => bare(this.#inTime(request)))
-    try {
-      checkInquiry(this.lun, await inquire(run, this.lun))
-      const identity = await readIdentity(run, this.lun)
-      if (!sameIdentity(this.identity, identity)) {
-        throw new UnitChangedError(
-          `logical unit ${this.lun} is another one now (serial ${identity.serial ?? "none"})`,
-        )
-      }
-      await this.#readCapacity(run)
-    } catch (error) {
-      if (error instanceof UnitChangedError || error instanceof DiskError) this.#broken = error
-      throw error
-    }
-  }
-
-  async #readCapacity(run: Run): Promise<void> {
-    const before = this.#capacity
-    const now = await readCapacity(run, this.lun)
-    if (now.blockBytes !== before.blockBytes) {
-      throw new UnitChangedError(`logical unit ${this.lun} has blocks of ${now.blockBytes} bytes now`)
-    }
-    this.#capacity = now
-    if (now.countBlocks === before.countBlocks) return
-    this.#options.onEvent?.({ kind: "capacity-changed", lun: this.lun, sizeBytes: this.sizeBytes })
-  }
-
-  #attention(sense: Sense): void {
-    if (!this.#unwatch) return // that of the login, which everybody gets
-    if (sense.asc === Asc.capacityDataHasChanged) void this.#readCapacity(this.#run).catch(() => {})
-    this.#options.onEvent?.({ kind: "unit-attention", lun: this.lun, sense })
-  }
-
   // ------------------------------------------------------------------------------------------ helpers
-
-  #request(command: Uint8Array, options: OperationOptions): ScsiRequest {
-    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs
-    return {
-      lun: this.lun,
-      cdb: command,
-      ...(options.signal && { signal: options.signal }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
-    }
-  }
-
-  /** What we ask on our own account has the disk's timeout too: a target may end any command without a word. */
-  #inTime(request: ScsiRequest): ScsiRequest {
-    const { timeoutMs } = this.#options
-    return timeoutMs === undefined ? request : { ...request, timeoutMs }
-  }
-
-  #operate(title: string, request: ScsiRequest, from = 0, to = 0): Promise<ScsiResult> {
-    if (this.#broken) return Promise.reject(this.#broken)
-    return new Promise((resolve, reject) => {
-      new Operation(this.#host, title, request, from, to, resolve, reject).start()
-    })
-  }
 
   /** A transfer in as many commands as needed, all under way at once. */
   async #transfer(
@@ -482,7 +376,7 @@ export class Disk {
     options.signal?.throwIfAborted()
     const one = async (from: number, countBlocks: number, part: Uint8Array) => {
       const [changedFrom, changedTo] = title === "WRITE" ? [from, from + countBlocks] : [0, 0]
-      const result = await this.#operate(title, request(from, countBlocks, part), changedFrom, changedTo)
+      const result = await this.#unit.operate(title, request(from, countBlocks, part), changedFrom, changedTo)
       const moved = title === "READ" ? result.dataInBytes : result.dataOutBytes
       if (moved !== part.length) throw new ShortTransferError(title, moved, part.length)
     }
@@ -498,7 +392,7 @@ export class Disk {
   }
 
   get #transferBlocks(): number {
-    const ours = Math.floor((this.#options.transferBytesMax ?? TRANSFER_BYTES_MAX) / this.blockBytes)
+    const ours = Math.floor((this.#unit.options.transferBytesMax ?? TRANSFER_BYTES_MAX) / this.blockBytes)
     return Math.max(1, Math.min(ours, this.limits.transferBlocks || ours))
   }
 
@@ -534,10 +428,4 @@ function* parts(lba: number, countBlocks: number, blocksMax: number): Generator<
   for (let done = 0; done < countBlocks; done += blocksMax) {
     yield { lba: lba + done, countBlocks: Math.min(blocksMax, countBlocks - done) }
   }
-}
-
-function sameIdentity(before: UnitIdentity, now: UnitIdentity): boolean {
-  if (before.serial !== now.serial) return false
-  if (before.designators.length === 0) return true
-  return before.designators.some((designator) => now.designators.includes(designator))
 }

@@ -2,7 +2,13 @@ export type { BlockRange } from "./cdb.ts"
 export { ScsiError } from "./command.ts"
 export type { ScsiRequest, ScsiResult } from "./command.ts"
 export { Disk } from "./disk.ts"
-export type { BlockStatus, DiskOptions, ExecuteOptions, OperationOptions, WriteOptions } from "./disk.ts"
+export type {
+  BlockStatus,
+  DiskOptions,
+  ExecuteOptions,
+  OperationOptions,
+  WriteOptions,
+} from "./disk-options.ts"
 export {
   CommandTimeoutError,
   ConnectionError,
@@ -24,7 +30,7 @@ export type { DiskLocation, InitiatorOptions, OpenOptions } from "./open.ts"
 export type { ReconnectOptions } from "./recovery.ts"
 export type { InitiatorServices } from "./services.ts"
 export { Session } from "./session.ts"
-export type { InitiatorSessionState, SessionOptions } from "./session.ts"
+export type { InitiatorSessionState, SessionOptions } from "./session-options.ts"
 export type { SessionEvent } from "./session-event.ts"
 export type { Capacity, InquiryData, UnitIdentity, UnitLimits, UnitModes } from "./unit-info.ts"
 export {

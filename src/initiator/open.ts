@@ -1,7 +1,7 @@
 import { hostName } from "../base/host.ts"
 import type { Random } from "../base/random.ts"
 import type { ChapProof, KeyPreferences } from "../iscsi/login/index.ts"
-import type { DiskOptions } from "./disk.ts"
+import type { DiskOptions } from "./disk-options.ts"
 import type { PortalAddress } from "./login.ts"
 import type { ReconnectOptions } from "./recovery.ts"
 import { type InitiatorServices, services } from "./services.ts"

@@ -5,17 +5,15 @@ import {
   encodeSendTargetsRequest,
   parseSendTargets,
 } from "../discovery/send-targets.ts"
+import type { LogFields } from "../base/log.ts"
 import { TaskAbortedError } from "../iscsi/da.ts"
 import {
-  type ChapProof,
   type EstablishedLogin,
   initiatorKeyPreferences,
-  type KeyPreferences,
   type NegotiatedKeys,
   type SessionType,
 } from "../iscsi/login/index.ts"
 import {
-  AsyncEvent,
   LogoutReason,
   TaskManagementFunction,
   TaskManagementResponseCode,
@@ -23,62 +21,30 @@ import {
   taskManagementResponseName,
 } from "../iscsi/spec/index.ts"
 import { serialBefore } from "../wire/serial.ts"
-import { decodeSense } from "../scsi/spec/sense.ts"
 import { AbortListener } from "./abort-listener.ts"
+import { Aborts } from "./aborts.ts"
 import { Command, type ScsiRequest, type ScsiResult } from "./command.ts"
+import { type AsyncActions, handleAsyncMessage } from "./async-message.ts"
 import type { AsyncNotice, ConnectionUser, InitiatorConnection } from "./connection.ts"
 import {
   CommandTimeoutError,
   ConnectionError,
+  DiskError,
   OutcomeUnknownError,
   SessionError,
   TaskManagementError,
+  UnitChangedError,
 } from "./errors.ts"
 import { exchangeText, logOut, manageTask, ping } from "./exchanges.ts"
 import { Fifo } from "./fifo.ts"
 import { FIRST_CMD_SN, logIn, type LoginParameters, type PortalAddress } from "./login.ts"
-import { type ReconnectOptions, Recovery } from "./recovery.ts"
+import { Recovery } from "./recovery.ts"
 import { type InitiatorServices, services } from "./services.ts"
 import type { SessionEvent } from "./session-event.ts"
+import type { InitiatorSessionState, SessionOptions, WatchedUnit } from "./session-options.ts"
 
-export interface SessionOptions {
-  readonly portal: PortalAddress
-  readonly initiatorName: string
-  readonly initiatorAlias?: string
-  /** Absent: a discovery session. */
-  readonly targetName?: string
-  /** 48 bits, unique among the sessions of this initiator name with this target. */
-  readonly isid: number
-  readonly chap?: ChapProof
-  readonly keys?: Partial<KeyPreferences>
-  /** Commands under way at once, at most; the target's command window may allow fewer. */
-  readonly queueDepth?: number
-  /** What to do about a lost connection; false: the session ends with it. */
-  readonly reconnect?: ReconnectOptions | false
-  readonly nopIntervalMs?: number
-  readonly nopDeadlineMs?: number
-  readonly loginDeadlineMs?: number
-  /** Told what happens besides commands; must not throw. */
-  readonly onEvent?: (event: SessionEvent) => void
-  readonly services?: Partial<InitiatorServices>
-}
-
-/** A logical unit somebody uses: it is looked at again after every recovery, before any command goes there. */
-export interface WatchedUnit {
-  readonly lun: number
-  /** Rejects with UnitChangedError when it isn't the same any more; commands to this LUN fail with it. */
-  check(run: (request: ScsiRequest) => Promise<ScsiResult>): Promise<void>
-}
-
-/**
- * Where a session is:
- *
- *     open --> recovering --> open            the connection was lost, or the target asked for a logout
- *      |           |
- *      v           v
- *     closing --> closed                      close(), or recovery has given up
- */
-export type InitiatorSessionState = "open" | "recovering" | "closing" | "closed"
+/** The longest a timer can be set to: 24 days. */
+const FOREVER_MS = 2 ** 31 - 1
 
 /** A session with a target, over one connection at a time (MaxConnections 1, ErrorRecoveryLevel 0). */
 export class Session implements ConnectionUser {
@@ -96,6 +62,8 @@ export class Session implements ConnectionUser {
   readonly #units = new Set<WatchedUnit>()
   readonly #listeners = new Map<AbortSignal, AbortListener>()
   readonly #idlers = new Set<() => void>()
+  readonly #asyncActions: AsyncActions
+  readonly #aborts: Aborts
 
   private constructor(options: SessionOptions) {
     this.options = options
@@ -103,6 +71,16 @@ export class Session implements ConnectionUser {
     this.#portal = options.portal
     this.#home = options.portal
     this.#depth = options.queueDepth ?? COMMANDS_IN_FLIGHT_MAX
+    const warn = (details: LogFields, message: string) =>
+      this.services.log.warn({ ...this.#fields, ...details }, message)
+    this.#aborts = new Aborts(this.services.clock, warn, () => this.maySend())
+    this.#asyncActions = {
+      clock: this.services.clock,
+      tell: (event) => this.#tell(event),
+      logOut: (withinMs) => void this.#logOutAsAsked(withinMs),
+      drop: (waitMs) => this.#drop(waitMs),
+      terminate: (connection, lun, error) => this.#terminate(connection, lun, connection.cmdSn, error),
+    }
   }
 
   /** Logs in. Rejects with NetworkError, LoginError, DatamoverError, ConnectionError or the signal's reason. */
@@ -135,7 +113,7 @@ export class Session implements ConnectionUser {
     return this.#portal
   }
 
-  get #fields(): Record<string, string | number> {
+  get #fields(): LogFields {
     return {
       target: this.options.targetName ?? "(discovery)",
       address: this.#portal.host,
@@ -215,39 +193,20 @@ export class Session implements ConnectionUser {
 
   /** Ends a command that is under way: by ABORT TASK when the target has it. Its end is `reason`. */
   abort(command: Command, reason: Error): void {
-    if (command.settled || command.state === "aborting") return
+    if (command.settled || command.abortReason) return
     if (command.state === "waiting") {
       command.settle(undefined, reason)
       return this.maySend()
     }
-    command.state = "aborting"
     command.abortReason = reason
+    if (command.state === "aborting") return
+    command.state = "aborting"
     const connection = this.#connection
-    if (connection) void this.#abortTask(connection, command)
+    if (connection) void this.#aborts.abortTask(connection, command)
   }
 
-  async #abortTask(connection: InitiatorConnection, command: Command): Promise<void> {
-    const { clock, log } = this.services
-    const { lun } = command.request
-    let response: number
-    try {
-      response = await manageTask(connection, clock, TaskManagementFunction.abortTask, lun, command)
-    } catch (error) {
-      // The connection has gone, and the command with it; or the target won't abort, then the command ends itself.
-      return log.warn({ ...this.#fields, error: (error as Error).message }, "ABORT TASK failed")
-    }
-    const gone =
-      response === TaskManagementResponseCode.functionComplete ||
-      response === TaskManagementResponseCode.taskDoesNotExist
-    if (!gone)
-      return log.warn(
-        { ...this.#fields, response: taskManagementResponseName(response) },
-        "ABORT TASK refused",
-      )
-    if (command.settled) return
-    connection.forget(command)
-    command.settle(undefined)
-    this.maySend()
+  commandsMayBeLost(after: Command): void {
+    if (this.#connection) this.#aborts.commandsMayBeLost(this.#connection, after)
   }
 
   // ------------------------------------------------------------------------------------ task management
@@ -368,7 +327,7 @@ export class Session implements ConnectionUser {
   #collect(connection: InitiatorConnection, cause: Error): void {
     const again: Command[] = []
     for (const command of connection.takeCommands()) {
-      const mayRepeat = command.replay && !command.recovery && command.state === "sent" && !command.settled
+      const mayRepeat = command.replay && !command.recovery && !command.abortReason && !command.settled
       if (mayRepeat) again.push(command)
       else if (command.recovery) command.settle(undefined, cause)
       else command.settle(undefined, new OutcomeUnknownError(command.title, { cause }))
@@ -425,7 +384,9 @@ export class Session implements ConnectionUser {
     try {
       await unit.check(run)
     } catch (error) {
-      if (this.#connection === undefined || signal.aborted) throw error
+      // What passes is for the next attempt to find out.
+      const final = error instanceof UnitChangedError || error instanceof DiskError
+      if (!final) throw error
       this.#units.delete(unit)
       for (const command of this.#waiting.takeAll()) {
         if (command.request.lun === unit.lun) command.settle(undefined, error as Error)
@@ -435,41 +396,11 @@ export class Session implements ConnectionUser {
   }
 
   asyncMessage(notice: AsyncNotice): void {
-    const connection = this.#connection
-    switch (notice.event) {
-      case AsyncEvent.scsiAsyncEvent: {
-        const length = ((notice.data[0] ?? 0) << 8) | (notice.data[1] ?? 0)
-        const sense = decodeSense(notice.data.subarray(2, 2 + length))
-        return this.#tell({ kind: "scsi-event", lun: notice.lun, ...(sense && { sense }) })
-      }
-      case AsyncEvent.logoutRequest:
-        this.#tell({ kind: "logout-requested", withinMs: notice.parameter3 * 1000 })
-        return void this.#logOutAsAsked(notice.parameter3 * 1000)
-      case AsyncEvent.connectionDrop:
-      case AsyncEvent.sessionDrop:
-        return this.#dropped(notice.parameter2 * 1000)
-      case AsyncEvent.negotiationRequest:
-        // To be followed by a Text Request, which may be empty.
-        if (connection) void exchangeText(connection, this.services.clock, new Uint8Array(0)).catch(() => {})
-        return
-      case AsyncEvent.taskTermination:
-        connection?.acknowledge()
-        if (connection) {
-          this.#terminate(
-            connection,
-            notice.lun,
-            connection.cmdSn,
-            new TaskAbortedError("ended by the target"),
-          )
-        }
-        return
-      default:
-        return this.#tell({ kind: "vendor-event", code: notice.vCode, data: notice.data })
-    }
+    if (this.#connection) handleAsyncMessage(notice, this.#connection, this.#asyncActions)
   }
 
   /** The target says that it drops the connection now: no use waiting for that. */
-  #dropped(waitMs: number): void {
+  #drop(waitMs: number): void {
     const connection = this.#connection
     if (!connection || this.state !== "open") return
     this.#connection = undefined
@@ -510,7 +441,7 @@ export class Session implements ConnectionUser {
     if (this.state === "recovering" || !connection) return this.#end(this.#closedError())
     this.state = "closing"
     try {
-      await this.#idleWithin(undefined, signal)
+      await this.#idleWithin(FOREVER_MS, signal)
       if (!connection.over) await logOut(connection, this.services.clock, LogoutReason.closeSession, signal)
     } catch (error) {
       this.services.log.warn({ ...this.#fields, error: (error as Error).message }, "logout failed")
@@ -521,26 +452,16 @@ export class Session implements ConnectionUser {
     signal?.throwIfAborted()
   }
 
-  #idleWithin(withinMs: number | undefined, signal?: AbortSignal): Promise<void> {
-    if (this.#idle) return Promise.resolve()
-    const idle = new Promise<void>((resolve) => {
-      const idler = () => {
-        this.#idlers.delete(idler)
-        resolve()
-      }
-      this.#idlers.add(idler)
-    })
-    if (withinMs === undefined && !signal) return idle
-    const never = new Promise<void>(() => {})
-    const late = withinMs === undefined ? never : sleep(this.services.clock, withinMs, "drain before logout")
-    const aborted = signal
-      ? new Promise<void>((_resolve, reject) => {
-          const onAbort = () => reject(signal.reason as Error)
-          if (signal.aborted) onAbort()
-          else signal.addEventListener("abort", onAbort, { once: true })
-        })
-      : never
-    return Promise.race([idle, late, aborted])
+  /** Resolves when nothing is under way, or after `withinMs`; rejects with the signal's reason. */
+  async #idleWithin(withinMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.#idle) return
+    const idle = new AbortController()
+    const idler = () => idle.abort()
+    this.#idlers.add(idler)
+    const either = signal ? AbortSignal.any([signal, idle.signal]) : idle.signal
+    await sleep(this.services.clock, withinMs, "drain before logout", either).catch(() => {})
+    this.#idlers.delete(idler)
+    signal?.throwIfAborted()
   }
 
   #closedError(): SessionError {

@@ -21,11 +21,13 @@ test("so has the look at it anew", async () => {
   assert.equal(codeOf(await target.run(outcome(disk.refresh()))), "ERR_COMMAND_TIMEOUT")
 })
 
-test("and the look at it after a recovery", async () => {
+test("and the look at it after a recovery, which is tried again", async () => {
   const target = new ScriptedTarget()
   const { session } = await openDisk(target, {}, { timeoutMs: 500 })
   target.verdict = () => "hold"
   target.cut()
-  await target.until("the loss", () => session.state === "recovering")
+  await target.until("a third login", () => target.connections.length === 3, 10_000)
+  assert.equal(session.state, "recovering")
+  target.verdict = () => undefined
   await target.until("the end of the recovery", () => session.state === "open", 10_000)
 })

@@ -107,6 +107,18 @@ describe("after a lost connection", () => {
     assert.deepEqual(opcodes(target), [WRITE])
   })
 
+  it("one that is busy for a while is waited for", async () => {
+    const target = new ScriptedTarget()
+    const { disk, session } = await openDisk(target)
+    let busy = true
+    target.verdict = () => (busy ? { status: Status.busy } : undefined)
+    target.cut()
+    await target.clock.advance(8000)
+    assert.equal(session.state, "recovering")
+    busy = false
+    await target.run(disk.readBlocks(0, block(0)))
+  })
+
   it("unit attentions of the new nexus are nobody's error", async () => {
     const target = new ScriptedTarget()
     const { disk } = await openDisk(target)
@@ -181,6 +193,38 @@ describe("after a lost connection", () => {
     const before = target.connections.length
     await target.clock.advance(200_000)
     assert.equal(target.connections.length, before)
+  })
+})
+
+describe("after somebody else's reset", () => {
+  const resetSense = { key: SenseKey.unitAttention, asc: Asc.busDeviceResetFunction, detail: {} }
+
+  it("commands ended without a word are found out about and repeated", async () => {
+    const target = new ScriptedTarget()
+    const { disk } = await openDisk(target)
+    const replies = ["hold", "hold", { status: 2, sense: resetSense }] as const
+    target.verdict = () => replies[target.commands.length - 1]
+    const lost = disk.readBlocks(0, block(0))
+    const unknown = outcome(disk.compareAndWrite(1, block(0), block(1)))
+    const told = disk.readBlocks(2, block(0))
+    await target.run(Promise.all([lost, told]))
+    assert.equal(codeOf(await target.run(unknown)), "ERR_OUTCOME_UNKNOWN")
+    assert.deepEqual(opcodes(target), [READ, COMPARE_AND_WRITE, READ, READ, READ])
+    assert.equal(target.connections.length, 1)
+  })
+
+  it("commands that are answered late are not", async () => {
+    const target = new ScriptedTarget()
+    const { disk } = await openDisk(target)
+    const replies = ["hold", { status: 2, sense: resetSense }] as const
+    target.verdict = () => replies[target.commands.length - 1]
+    const slow = disk.readBlocks(0, block(0))
+    await target.run(disk.readBlocks(2, block(0)))
+    await target.connection.perform(target.commands[0]!)
+    await target.run(slow)
+    await target.clock.advance(5000)
+    assert.deepEqual(opcodes(target), [READ, READ, READ])
+    assert.equal(target.connection.requests.length, 0)
   })
 })
 

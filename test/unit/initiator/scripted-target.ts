@@ -267,7 +267,7 @@ export class ScriptedConnection implements DatamoverUpcalls, RunningNumbers {
   /** The answers of a target that can everything. */
   #serve(header: PduRecord): void {
     const tag = header["initiatorTaskTag"] as number
-    switch (header["opcode"]) {
+    switch (header["opcode"] as number) {
       case Opcode.nopOut:
         if (tag !== NO_TAG) {
           this.send(encodePdu(NopIn, { final: true, initiatorTaskTag: tag, targetTransferTag: NO_TAG }))

@@ -214,6 +214,23 @@ describe("aborting", () => {
     assert.equal(target.connections.length, 1)
   })
 
+  it("drops the connection when the target neither aborts nor answers", async () => {
+    const target = new ScriptedTarget()
+    target.verdict = () => "hold"
+    target.request = (connection, header) => {
+      if (header["opcode"] !== Opcode.taskManagementRequest) return false
+      const tag = header["initiatorTaskTag"] as number
+      connection.send(
+        encodePdu(TaskManagementResponse, { final: true, initiatorTaskTag: tag, response: 255 }),
+      )
+      return true
+    }
+    const { session } = await openSession(target)
+    const timedOut = outcome(session.execute({ ...ready, timeoutMs: 100 }))
+    assert.equal(codeOf(await target.run(timedOut)), "ERR_COMMAND_TIMEOUT")
+    await target.until("it is back", () => session.state === "open" && target.connections.length === 2)
+  })
+
   it("drops the connection when nobody answers", async () => {
     const target = new ScriptedTarget()
     target.verdict = () => "hold"
