@@ -11,7 +11,7 @@ import type {
   RunningNumbers,
   TargetDatamover,
 } from "../../src/iscsi/da.ts"
-import { TaskAbortedError } from "../../src/iscsi/da.ts"
+import { DataTransferError, TaskAbortedError } from "../../src/iscsi/da.ts"
 import { decodePdu, encodePdu, Opcode, ScsiCommand, ScsiResponse } from "../../src/iscsi/pdu/index.ts"
 import type { PduRecord } from "../../src/iscsi/pdu/index.ts"
 
@@ -25,6 +25,8 @@ export interface DatamoverPair {
   settle(): Promise<void>
   /** Bytes of task memory still lent. */
   lentBytes(): number
+  /** Where data digests exist: the next bytes like these that the initiator sends arrive damaged. */
+  damage?(bytes: Uint8Array): void
   dispose(): Promise<void>
 }
 
@@ -42,6 +44,8 @@ export const defaultKeys: DatamoverKeys = {
   dataSequenceInOrder: true,
   errorRecoveryLevel: 0,
 }
+
+export const CHECK_CONDITION = 2
 
 const source = new SeededRandom(7).fill(new Uint8Array(1 << 16))
 
@@ -120,6 +124,8 @@ export class TargetEnd extends End {
   readonly datamover: TargetDatamover
   readonly written = new Map<number, Uint8Array>()
   readonly aborted: number[] = []
+  /** Tasks that ended with CHECK CONDITION, as data of theirs was lost. */
+  readonly failed: number[] = []
   /** What escaped although it must not. */
   readonly escaped: unknown[] = []
   running = 0
@@ -145,6 +151,7 @@ export class TargetEnd extends End {
       (error: unknown) => {
         this.running--
         if (error instanceof TaskAbortedError) this.aborted.push(tag)
+        else if (error instanceof DataTransferError) this.#fail(tag)
         else this.escaped.push(error)
       },
     )
@@ -180,10 +187,16 @@ export class TargetEnd extends End {
     this.#respond(tag)
   }
 
-  #respond(tag: number): void {
+  #fail(tag: number): void {
+    this.failed.push(tag)
+    this.#respond(tag, CHECK_CONDITION)
+  }
+
+  #respond(tag: number, status = 0): void {
     this.datamover.sendControl(
       encodePdu(ScsiResponse, {
         final: true,
+        status,
         initiatorTaskTag: tag,
         statSn: this.statSn++,
         expCmdSn: this.expCmdSn,

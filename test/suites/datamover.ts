@@ -17,9 +17,17 @@ import {
   NopIn,
   NopOut,
   Opcode,
+  RejectReason,
   ScsiCommand,
 } from "../../src/iscsi/pdu/index.ts"
-import { assertBytes, defaultKeys, InitiatorEnd, patternOf, TargetEnd } from "./datamover-ends.ts"
+import {
+  assertBytes,
+  CHECK_CONDITION,
+  defaultKeys,
+  InitiatorEnd,
+  patternOf,
+  TargetEnd,
+} from "./datamover-ends.ts"
 import type { DatamoverPair } from "./datamover-ends.ts"
 
 export type { DatamoverPair } from "./datamover-ends.ts"
@@ -254,6 +262,14 @@ export function datamoverSuite(
       await finish(all)
     })
 
+    if (allKeys.dataDigest === "CRC32C") {
+      test("data damaged on the way costs its task, and nothing else", async () => {
+        const all = await ends()
+        await damagedWrite(all, Math.max(...sizes))
+        await finish(all)
+      })
+    }
+
     test("a peer that doesn't read makes allocateDataIn wait, and gets everything in the end", async () => {
       const all = await ends()
       await slowReader(all)
@@ -329,6 +345,29 @@ async function manyTasks(
     statSns.toSorted((a, b) => a - b),
     "StatSN rises",
   )
+}
+
+async function damagedWrite(all: Ends, bytes: number): Promise<void> {
+  const { pair, target, initiator } = all
+  assert.ok(pair.damage)
+  pair.damage(patternOf(1, bytes).subarray(100, 132))
+  initiator.write(1, bytes)
+  initiator.write(2, bytes)
+  await pair.until("both writes", () => initiator.seen.length === 2)
+  assert.equal(initiator.responseOf(1)!["status"], CHECK_CONDITION)
+  assert.equal(initiator.responseOf(2)!["status"], 0)
+  assert.deepEqual(target.failed, [1])
+  assert.equal(target.written.has(1), false)
+  assertBytes(target.written.get(2), patternOf(2, bytes))
+  assert.deepEqual(
+    target.formatErrors.map(({ reason }) => reason),
+    [RejectReason.dataDigestError],
+  )
+  // The tag is as good as new.
+  initiator.write(1, 5000)
+  await pair.until("another write", () => initiator.seen.length === 3)
+  assertBytes(target.written.get(1), patternOf(1, 5000))
+  await ping(all)
 }
 
 async function slowReader({ pair, target, initiator }: Ends): Promise<void> {

@@ -32,6 +32,7 @@ async function join(
   })
   await wait("the connection", () => accepted !== undefined && connected !== undefined)
   await connecting
+  const damage = damageOf(connected!)
   const target = new TcpTargetDatamover(accepted!, { clock, budget })
   const initiator = new TcpInitiatorDatamover(connected!, { clock, budget })
   return {
@@ -40,6 +41,7 @@ async function join(
     until: wait,
     settle,
     lentBytes: () => budget.takenBytes,
+    damage,
     async dispose() {
       target.connectionTerminate()
       initiator.connectionTerminate()
@@ -47,6 +49,27 @@ async function join(
       // All there is left is what the arena keeps at hand.
       await wait("all memory to come back", () => budget.pool.taken <= 1)
     },
+  }
+}
+
+/** From then on the first run of bytes written that equals `marker` leaves the stream changed. */
+function damageOf(stream: ByteStream): (marker: Uint8Array) => void {
+  const write = stream.write.bind(stream)
+  let wanted: Uint8Array | undefined
+  stream.write = (pieces, sent) => {
+    const passed = pieces.map((piece) => {
+      const at =
+        wanted === undefined ? -1 : Buffer.from(piece.buffer, piece.byteOffset, piece.length).indexOf(wanted)
+      if (at < 0) return piece
+      wanted = undefined
+      const changed = Uint8Array.from(piece)
+      changed[at]! ^= 1
+      return changed
+    })
+    write(passed, sent)
+  }
+  return (marker) => {
+    wanted = marker
   }
 }
 

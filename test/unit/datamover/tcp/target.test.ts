@@ -8,7 +8,6 @@ import type { DatamoverKeys } from "../../../../src/iscsi/da.ts"
 import { TaskAbortedError } from "../../../../src/iscsi/da.ts"
 import {
   DataIn,
-  DataOut,
   encodeAhs,
   encodePdu,
   LoginResponse,
@@ -21,45 +20,14 @@ import {
   ScsiResponse,
 } from "../../../../src/iscsi/pdu/index.ts"
 import { End, patternOf } from "../../../suites/datamover-ends.ts"
-import { frame, ManualStream, testKeys, unframe } from "./frame.ts"
-import type { Digests } from "./frame.ts"
-
-function makeTarget(keys: Partial<DatamoverKeys> = {}) {
-  const stream = new ManualStream()
-  const clock = new VirtualClock()
-  const budget = new DataBufferBudget(8 * 1024 * 1024)
-  const datamover = new TcpTargetDatamover(stream, { clock, budget })
-  const end = new End()
-  datamover.start(end, end)
-  datamover.noticeKeyValues({ ...testKeys, ...keys })
-  datamover.enableDatamover()
-  return { stream, clock, budget, datamover, end }
-}
-
-type Target = ReturnType<typeof makeTarget>
-
-/** Lets what was sent from outside a receive event leave. */
-const turn = () => new Promise<void>((resolve) => queueMicrotask(resolve))
+import { frame, ManualStream, testKeys } from "./frame.ts"
+import { ask, dataOut, makeTarget, response, sentBy, turn } from "./lone-target.ts"
+import type { Target } from "./lone-target.ts"
 
 function put({ datamover }: Target, tag: number, offset: number, bytes: number, final: boolean): void {
   const buffer = datamover.allocateDataIn(tag, bytes) as DataBuffer
   buffer.bytes.set(patternOf(tag, offset + bytes).subarray(offset))
   datamover.putData(tag, offset, buffer, bytes, final)
-}
-
-const response = (tag: number, more: object = {}) =>
-  encodePdu(ScsiResponse, {
-    final: true,
-    initiatorTaskTag: tag,
-    statSn: 5,
-    expCmdSn: 6,
-    maxCmdSn: 7,
-    ...more,
-  })
-
-async function sentBy(target: Target, digests: Digests = {}) {
-  await turn()
-  return unframe(target.stream.written(), digests)
 }
 
 describe("target: Data-In", () => {
@@ -178,20 +146,6 @@ describe("target: Data-In", () => {
   })
 })
 
-const dataOut = (ttt: number, tag: number, bufferOffset: number, dataSn: number, final: boolean) =>
-  encodePdu(DataOut, { final, initiatorTaskTag: tag, targetTransferTag: ttt, bufferOffset, dataSn })
-
-/** Starts getData of 2000 bytes at 500, for which one R2T goes out. */
-async function ask(target: Target, bytes = 2000) {
-  const into = new Uint8Array(bytes)
-  let done = false
-  const getting = target.datamover.getData(7, 0x00010000, 0, 500, into).then(() => {
-    done = true
-  })
-  const requests = (await sentBy(target)).map(({ view }) => new ReadyToTransfer(view, 0))
-  return { into, getting, requests, isDone: () => done }
-}
-
 describe("target: R2T and Data-Out", () => {
   test("R2Ts of MaxBurstLength, as many at once as MaxOutstandingR2T", async () => {
     const target = makeTarget({ maxBurstLength: 1000, maxRecvDataSegmentLength: 600 })
@@ -242,12 +196,29 @@ describe("target: R2T and Data-Out", () => {
   })
 
   const wrong: [string, Partial<DatamoverKeys>, (ttt: number) => Buffer[], number][] = [
-    ["a DataSN that isn't next", {}, (t) => [frame(dataOut(t, 7, 500, 1, false), new Uint8Array(100))], 4],
     ["data before the R2T's", {}, (t) => [frame(dataOut(t, 7, 499, 0, false), new Uint8Array(100))], 4],
     ["data behind the R2T's", {}, (t) => [frame(dataOut(t, 7, 500, 0, true), new Uint8Array(2001))], 4],
     ["out of order", {}, (t) => [frame(dataOut(t, 7, 600, 0, false), new Uint8Array(100))], 4],
     ["a short end", {}, (t) => [frame(dataOut(t, 7, 500, 0, true), new Uint8Array(1999))], 4],
     ["no F at the end", {}, (t) => [frame(dataOut(t, 7, 500, 0, false), new Uint8Array(2000))], 4],
+    [
+      "data behind the R2T's after some was lost",
+      {},
+      (t) => [
+        frame(dataOut(t, 7, 600, 1, false), new Uint8Array(100)),
+        frame(dataOut(t, 7, 2400, 2, true), new Uint8Array(101)),
+      ],
+      4,
+    ],
+    [
+      "more than the R2T asked for after some was lost",
+      {},
+      (t) => [
+        frame(dataOut(t, 7, 500, 1, false), new Uint8Array(1500)),
+        frame(dataOut(t, 7, 500, 2, false), new Uint8Array(1500)),
+      ],
+      4,
+    ],
     ["another task's tag", {}, (t) => [frame(dataOut(t, 8, 500, 0, true), new Uint8Array(2000))], 9],
     ["a tag never given", {}, () => [frame(dataOut(1234, 7, 500, 0, true), new Uint8Array(2000))], 4],
     [
@@ -320,20 +291,6 @@ describe("target: what can't be used", () => {
       [RejectReason.protocolError, RejectReason.protocolError],
     )
     assert.equal(target.end.seen.length, 1)
-  })
-
-  test("a damaged Data-Out is told of and isn't counted as come", async () => {
-    const target = makeTarget({ dataDigest: "CRC32C" })
-    const { requests, isDone, getting } = await ask(target)
-    const header = dataOut(requests[0]!.targetTransferTag, 7, 500, 0, true)
-    const bytes = frame(header, new Uint8Array(2000), { data: true })
-    bytes[100]! ^= 1
-    target.stream.feed(bytes)
-    await turn()
-    assert.equal(target.end.formatErrors[0]!.reason, RejectReason.dataDigestError)
-    assert.equal(isDone(), false)
-    target.datamover.connectionTerminate()
-    await assert.rejects(getting, TaskAbortedError)
   })
 
   test("a wrong header digest ends the connection with a typed error", () => {
