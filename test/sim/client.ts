@@ -79,6 +79,7 @@ export class Client {
       if (random.chance(0.3)) await sleep(clock, random.below(2000) / 100, "worker's pause")
       const use = await this.#pick()
       if (use) await this.#operate(use)
+      else this.#left++
     }
   }
 

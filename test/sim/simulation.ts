@@ -3,6 +3,7 @@ import { SeededRandom } from "../../src/base/random.ts"
 import { forEachSeed } from "../seed.ts"
 import { Client, Tally } from "./client.ts"
 import { drawScenario, type Profile } from "./scenario.ts"
+import { TimeBox } from "./time-box.ts"
 import { Trouble } from "./trouble.ts"
 import { World } from "./world.ts"
 
@@ -13,6 +14,8 @@ const CALM_MS = 3_600_000
 /** Until the last goodbyes and deadlines are over. */
 const LEAVE_MS = 60_000
 const TRACE_LINES = 120
+/** Longest all seeds of a test may take, in ms. */
+const SEEDS_MS_MAX = 150_000
 
 /** Runs one seed. Rejects when something was wrong, with the trace in the message when there is one. */
 export async function simulate(seed: number, profile: Profile, traceLines = 0): Promise<Tally> {
@@ -105,16 +108,24 @@ class Run {
   }
 }
 
-/** Runs `usual` seeds (see forEachSeed); one that fails is run again with a trace. */
-export async function simulateSeeds(file: string, usual: number, profile: Profile): Promise<Tally> {
+/** Runs `usual` seeds (see forEachSeed) and tells of them; one that fails is run again with a trace. */
+export async function simulateSeeds(
+  t: { diagnostic(message: string): void },
+  file: string,
+  usual: number,
+  profile: Profile,
+): Promise<void> {
   const total = new Tally()
-  await forEachSeed(file, usual, async (seed) => {
-    try {
-      total.merge(await simulate(seed, profile))
-    } catch (error) {
-      await simulate(seed, profile, TRACE_LINES)
-      throw error // it went well with a trace: still it is wrong
-    }
-  })
-  return total
+  const box = new TimeBox(SEEDS_MS_MAX)
+  await forEachSeed(file, usual, (seed) =>
+    box.run(async () => {
+      try {
+        total.merge(await simulate(seed, profile))
+      } catch (error) {
+        await simulate(seed, profile, TRACE_LINES)
+        throw error // it went well with a trace: still it is wrong
+      }
+    }),
+  )
+  t.diagnostic(`${box.text}; ${total.text}`)
 }

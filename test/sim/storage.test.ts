@@ -3,8 +3,8 @@ import { simulateSeeds } from "./simulation.ts"
 
 const SEEDS = 1600
 
-test("every block is what somebody wrote when devices fail, tasks are aborted and LUNs come and go", async (t) => {
-  const tally = await simulateSeeds(import.meta.url, SEEDS, {
+test("every block is what somebody wrote when devices fail, tasks are aborted and LUNs come and go", (t) =>
+  simulateSeeds(t, import.meta.url, SEEDS, {
     network: 0.15,
     crash: 0,
     restart: 0.05,
@@ -13,6 +13,4 @@ test("every block is what somebody wrote when devices fail, tasks are aborted an
     abort: 0.5,
     taskManagement: 0.5,
     inventory: 0.4,
-  })
-  t.diagnostic(tally.text)
-})
+  }))
