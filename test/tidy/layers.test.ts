@@ -40,6 +40,7 @@ const table: readonly Row[] = [
   { at: "src/rdma/iwarp", imports: ["src/rdma/verbs", "src/wire"] },
   { at: "src/rdma/rocev2", imports: ["src/rdma/verbs", "src/wire"] },
   { at: "src/rdma/hardware", imports: ["src/rdma/verbs"] },
+  { at: "src/rdma", imports: ["src/rdma/verbs", "src/rdma/loopback"] },
   { at: "src/iscsi/spec", imports: ["src/wire", "src/base"], strict: true },
   { at: "src/iscsi/pdu", imports: ["src/iscsi/spec"] },
   { at: "src/iscsi/da.ts", imports: ["src/iscsi/pdu"] },

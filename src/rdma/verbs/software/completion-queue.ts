@@ -1,7 +1,7 @@
 import type { Clock } from "../../../base/clock.ts"
 import type { CompletionQueue } from "../completion-queue.ts"
 import { VerbsError } from "../errors.ts"
-import { WorkStatus } from "../status.ts"
+import type { WorkStatus } from "../status.ts"
 import { WorkCompletion } from "../work.ts"
 
 /** A work queue, as its completion queue sees it. */
@@ -124,5 +124,3 @@ export class SoftwareCompletionQueue implements CompletionQueue {
     released?.()
   }
 }
-
-export const isSuccess = (status: number): boolean => status === WorkStatus.success

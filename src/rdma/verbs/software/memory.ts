@@ -34,8 +34,8 @@ export class RegionTable {
 
   /** Throws VerbsError. */
   check(bytes: Uint8Array, access: number): void {
-    if (!(bytes instanceof Uint8Array) || (bytes.byteLength === 0 && bytes.byteOffset !== 0))
-      throw new VerbsError("registration", "only a Uint8Array that isn't detached can be registered")
+    if (!(bytes instanceof Uint8Array))
+      throw new VerbsError("registration", "only a Uint8Array can be registered")
     if (!isAccess(access))
       throw new VerbsError(
         "registration",
@@ -85,7 +85,7 @@ export class RegionTable {
   }
 
   highAddress(): number {
-    return this.#random.uint32() & 0xffff7fff
+    return (this.#random.uint32() & 0xffff7fff) >>> 0
   }
 }
 
@@ -134,6 +134,8 @@ export class SoftwareRegion implements MemoryRegion {
   valid = false
   readonly #slot: number
   #registered = true
+  /** Length of `bytes` when it was registered. */
+  #length = 0
 
   constructor(pd: SoftwareProtectionDomain, bytes: Uint8Array, access: number) {
     this.pd = pd
@@ -151,8 +153,6 @@ export class SoftwareRegion implements MemoryRegion {
   get usable(): boolean {
     return this.valid && this.bytes.byteLength === this.#length && !this.pd.gone
   }
-
-  #length = 0
 
   invalidate(): void {
     this.valid = false

@@ -1,0 +1,3 @@
+/** The RDMA door: the verbs, and what provides them. */
+export * from "./loopback/index.ts"
+export * from "./verbs/index.ts"
