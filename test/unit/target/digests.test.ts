@@ -1,8 +1,10 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { SeededRandom } from "../../../src/base/random.ts"
+import { DataOut, NopOut } from "../../../src/iscsi/pdu/index.ts"
 import { RejectReason } from "../../../src/iscsi/spec/index.ts"
 import { read10, write10 } from "../../../src/scsi/cdb/block.ts"
+import { senseText } from "../../suites/raw-initiator.ts"
 import { TargetWorld } from "../../suites/target-world.ts"
 
 /** The raw initiator checks every digest that comes, and computes its own. */
@@ -44,36 +46,50 @@ describe("digests, end to end", () => {
     await world.assertIdle()
   })
 
-  it("a wrong data digest is rejected, and ends the connection: at ErrorRecoveryLevel 0 nothing is sent again", async () => {
+  it("a wrong data digest of a command is rejected, and ends the connection: nobody fills the gap in CmdSN", async () => {
+    const world = await TargetWorld.open()
+    const initiator = await world.initiator({ keys: ["DataDigest=CRC32C"] })
+    initiator.command(write10(0, 8), { data: Buffer.alloc(4096, "x"), damage: "data" })
+    assert.equal((await initiator.next("Reject")).fields["reason"], RejectReason.dataDigestError)
+    await initiator.gone()
+    assert.equal(world.stored(0, 1)[0], 0)
+    await world.assertIdle()
+  })
+
+  it("a wrong data digest of a Data-Out is rejected, and costs its task alone", async () => {
     for (const solicited of [true, false]) {
       const world = await TargetWorld.open()
-      const initiator = await world.initiator({ keys: ["DataDigest=CRC32C"] })
-      const data = Buffer.alloc(4096, "x")
+      const initiator = await world.initiator({ keys: ["DataDigest=CRC32C", "InitialR2T=No"] })
+      const tag = initiator.command(write10(0, 8), { write: 4096, final: solicited })
+      let ttt = 0xffffffff
       if (solicited) {
-        const tag = initiator.command(write10(0, 8), { write: 4096 })
         const { fields } = await initiator.next("Ready To Transfer (R2T)")
-        initiator.dataDigest = false // none is appended, so that a wrong one can be
-        const wrong = Buffer.concat([data, Buffer.from("none")])
-        initiator.stream.write([dataOutHeader(tag, fields["targetTransferTag"] as number), wrong])
-        initiator.dataDigest = true
-      } else {
-        initiator.command(write10(0, 8), { data, damage: "data" })
+        ttt = fields["targetTransferTag"] as number
       }
+      const half = Buffer.alloc(2048, "x")
+      const common = { initiatorTaskTag: tag, targetTransferTag: ttt }
+      initiator.send(DataOut, { ...common, dataSn: 0 }, { data: half, damage: "data" })
       assert.equal((await initiator.next("Reject")).fields["reason"], RejectReason.dataDigestError)
-      await initiator.gone()
+      await world.pass(1_000)
+      assert.deepEqual(initiator.unread, [])
+      initiator.send(DataOut, { ...common, dataSn: 1, bufferOffset: 2048, final: true }, { data: half })
+      assert.equal(senseText(await initiator.next("SCSI Response")), "b/4705")
       assert.equal(world.stored(0, 1)[0], 0)
-      await world.assertIdle()
+      await initiator.read(read10(0, 8), 4096)
+      await world.close()
     }
   })
-})
 
-/** A Data-Out of 4096 bytes without its data. */
-function dataOutHeader(tag: number, ttt: number): Uint8Array {
-  const header = new Uint8Array(48)
-  const view = new DataView(header.buffer)
-  view.setUint32(0, 0x05800000)
-  view.setUint32(4, 4096)
-  view.setUint32(16, tag)
-  view.setUint32(20, ttt)
-  return header
-}
+  it("a wrong data digest of an immediate request is rejected; it isn't missed", async () => {
+    const world = await TargetWorld.open()
+    const initiator = await world.initiator({ keys: ["DataDigest=CRC32C"] })
+    initiator.send(
+      NopOut,
+      { immediate: true, final: true, initiatorTaskTag: 5, targetTransferTag: 0xffffffff },
+      { data: Buffer.from("ping"), damage: "data" },
+    )
+    assert.equal((await initiator.next("Reject")).fields["reason"], RejectReason.dataDigestError)
+    await initiator.read(read10(0, 8), 4096)
+    await world.close()
+  })
+})
