@@ -16,7 +16,7 @@ import type {
   TargetLoginStep,
 } from "../iscsi/login/policy.ts"
 import { TargetLogin } from "../iscsi/login/target-login.ts"
-import { TargetConnection, type LoginPhaseReceiver } from "../iscsi/session/target-connection.ts"
+import type { LoginPhaseReceiver, TargetConnection } from "../iscsi/session/target-connection.ts"
 import { TargetSession } from "../iscsi/session/target-session.ts"
 import { LoginStatus } from "../iscsi/spec/index.ts"
 import { DiscoveryUser } from "./discovery-user.ts"

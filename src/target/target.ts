@@ -5,6 +5,7 @@ import { LUNS_MAX } from "../base/limits.ts"
 import { type Log, silentLog } from "../base/log.ts"
 import type { ChapAcceptance } from "../iscsi/login/chap.ts"
 import type { KeyPreferences } from "../iscsi/login/keys.ts"
+import { sendScsiEvent } from "../iscsi/session/async-messages.ts"
 import type { SessionEnd, TargetSession } from "../iscsi/session/target-session.ts"
 import { ScsiTarget } from "../scsi/sam/scsi-target.ts"
 import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
@@ -145,7 +146,7 @@ export class Target {
     const sense = encodeSense(changed, "fixed")
     for (const session of this.#sessions) {
       const [connection] = session.connections.values()
-      connection?.sendScsiEvent(0, 0, sense)
+      if (connection) sendScsiEvent(connection, 0, 0, sense)
     }
   }
 }

@@ -10,7 +10,6 @@ import { NetworkEntity, type NetworkEntityOptions } from "../../src/target/netwo
 import { Target, type TargetOptions } from "../../src/target/target.ts"
 import { RawInitiator, TARGET } from "./raw-initiator.ts"
 
-export const BLOCK_BYTES = 512
 const STORE_BYTES = 4 * 1024 * 1024
 /** So long may anything take in virtual time before a test gives up. */
 const PATIENCE_MS = 120_000
@@ -83,10 +82,8 @@ export class TargetWorld {
   readonly lines: LogLine[] = []
   /** Where the next connection seems to come from. */
   from = "192.0.2.10"
-  readonly #options: TargetWorldOptions
 
   constructor(options: TargetWorldOptions = {}) {
-    this.#options = options
     this.sim = new SimNetwork(this.clock, new SeededRandom(options.seed ?? 1))
     const network: Network = {
       connect: (to, connectOptions) => this.sim.connect(to, connectOptions),

@@ -8,7 +8,8 @@ import type { NegotiatedKeys } from "../login/keys.ts"
 import type { Negotiation } from "../login/negotiation.ts"
 import { BHS_BYTES, ISCSI_RESERVED_TAG, Opcode } from "../pdu/bhs.ts"
 import { LogoutRequest, NopOut, TaskManagementRequest, TextRequest } from "../pdu/index.ts"
-import { AsyncEvent, RejectReason, rejectReasonName } from "../spec/index.ts"
+import { RejectReason, rejectReasonName } from "../spec/index.ts"
+import { sendConnectionDrop, sendLogoutRequest } from "./async-messages.ts"
 import type { HeldPdu } from "./held-pdu.ts"
 import { Keepalive } from "./keepalive.ts"
 import { logOut } from "./logout.ts"
@@ -18,6 +19,7 @@ import { type ConnectionState, checkTransition } from "./state.ts"
 import type { SessionEnd, TargetSession } from "./target-session.ts"
 import { taskManagementReceived } from "./task-management.ts"
 import { TextExchange } from "./text-exchange.ts"
+import { unsolicitedDataReceived } from "./unsolicited-data.ts"
 
 /** What handles a connection's PDUs until it is in full feature phase. */
 export interface LoginPhaseReceiver {
@@ -144,7 +146,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
       case Opcode.nopOut:
         return this.#nopReceived(pdu, (first & 0x40) !== 0)
       case Opcode.dataOut:
-        return this.#unsolicitedData(pdu, false)
+        return unsolicitedDataReceived(this, pdu, false)
       case Opcode.snackRequest:
         // Nothing is kept to be sent again at ErrorRecoveryLevel 0 (RFC 7143 §11.16).
         return this.reject(RejectReason.snackReject, pdu)
@@ -175,7 +177,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     const solicited = pdu.view.getUint32(pdu.at + 20) !== ISCSI_RESERVED_TAG
     if ((first & 0x3f) !== Opcode.dataOut) {
       if ((first & 0x40) === 0) this.fail(message)
-    } else if (!solicited) this.#unsolicitedData(pdu, true)
+    } else if (!solicited) unsolicitedDataReceived(this, pdu, true)
   }
 
   numbersNotify(): void {
@@ -213,7 +215,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   /** A PDU that was kept, and whatever data followed it. */
   deliverHeld(held: HeldPdu): void {
     this.#deliver(held, held.immediate)
-    for (const data of held.data) if (!this.over) this.#unsolicitedData(data, data.damaged)
+    for (const data of held.data) if (!this.over) unsolicitedDataReceived(this, data, data.damaged)
   }
 
   #deliver(pdu: ReceivedPdu, immediate: boolean): void {
@@ -256,29 +258,6 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     if (tag === ISCSI_RESERVED_TAG) return RejectReason.invalidPduField
     if (session.tasks.has(tag) || session.functions.has(tag)) return RejectReason.taskInProgress
     return undefined
-  }
-
-  /** Data-Out with no Target Transfer Tag: what the initiator sends unasked after a command (RFC 7143 §4.2.5.2). */
-  #unsolicitedData(pdu: ReceivedPdu, damaged: boolean): void {
-    const session = this.session!
-    const tag = pdu.view.getUint32(pdu.at + 16)
-    const task = session.tasks.get(tag)
-    if (task?.connection === this) return task.dataOutReceived(pdu, damaged)
-    if (session.window.keepsAny) this.#keepData(session, tag, pdu, damaged)
-    // else: for a task that has ended already (refused, aborted) it is only late.
-  }
-
-  /** Its command may be one that waits for its turn. */
-  #keepData(session: TargetSession, tag: number, pdu: ReceivedPdu, damaged: boolean): void {
-    for (const held of session.window.kept()) {
-      if (held.connection !== this || held.initiatorTaskTag !== tag) continue
-      const data = session.hold(pdu, this)
-      if (data) {
-        data.damaged = damaged
-        held.data.push(data)
-      } else this.fail("too much came ahead of its turn")
-      return
-    }
   }
 
   // ---------------------------------------------------------------------------------------------- NOP
@@ -335,40 +314,14 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     if (this.over) return
     if (this.state === "logged-in") {
       this.enter("logout-requested")
-      const message = this.header.async()
-      message.asyncEvent = AsyncEvent.logoutRequest
-      message.parameter3 = Math.max(1, Math.round(graceMs / 1000))
-      this.send(message)
+      sendLogoutRequest(this, graceMs)
     }
     // One that is logging out already, or is only about to log in, gets no more time than the others.
     this.#logoutTimer?.cancel()
-    this.#logoutTimer = this.#clock.after(graceMs, "logout grace", () => this.#dropAnnounced())
-  }
-
-  #dropAnnounced(): void {
-    if (this.state === "logout-requested") {
-      const message = this.header.async()
-      message.asyncEvent = AsyncEvent.connectionDrop
-      message.parameter1 = this.cid
-      message.parameter2 = this.keys.defaultTime2Wait
-      message.parameter3 = this.keys.defaultTime2Retain
-      this.send(message)
-    }
-    this.close("closed by the target")
-  }
-
-  /** Passes a SCSI asynchronous event on: sense data that belongs to no command (RFC 7143 §11.9.1). */
-  sendScsiEvent(lunHigh: number, lunLow: number, sense: Uint8Array): void {
-    if (this.state !== "logged-in" || this.session?.identity.type !== "Normal") return
-    const message = this.header.async()
-    message.asyncEvent = AsyncEvent.scsiAsyncEvent
-    message.bytes.setUint32(message.lun, lunHigh)
-    message.bytes.setUint32(message.lun + 4, lunLow)
-    const data = new Uint8Array(2 + sense.length)
-    data[0] = sense.length >> 8
-    data[1] = sense.length & 0xff
-    data.set(sense, 2)
-    this.send(message, data)
+    this.#logoutTimer = this.#clock.after(graceMs, "logout grace", () => {
+      if (this.state === "logout-requested") sendConnectionDrop(this)
+      this.close("closed by the target")
+    })
   }
 
   // ----------------------------------------------------------------------------------------------- end
