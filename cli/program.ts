@@ -190,7 +190,11 @@ function addBench(root: Command, session: Session): void {
         .choices(["random", "sequential"])
         .default("random"),
     )
-    .option("--duration <time>", "how long", durationArgument, 10_000)
+    .addOption(
+      new Option("--duration <time>", "how long: 30, 30s, 2m")
+        .argParser(durationArgument)
+        .default(10_000, "10s"),
+    )
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string, options: BenchCommandOptions) => {
