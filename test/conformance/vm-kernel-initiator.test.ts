@@ -215,7 +215,11 @@ describe("a slow disk", { skip: standIn && "tgtd has no delay device" }, () => {
   let node = ""
 
   before(async () => {
-    target = await startTarget({ iqn, images: [scratch.image("slow.img", 32 * MiB)], readDelayMs: 4000 })
+    target = await startTarget({
+      iqn,
+      images: [scratch.image("slow.img", 32 * MiB)],
+      delaysMs: { read: 3000, write: 30_000 },
+    })
     await discover(target.portal)
     // without pings: while one is under way, the kernel gives a late command more time
     await setKey(iqn, "node.conn[0].timeo.noop_out_interval", "0")
@@ -247,17 +251,15 @@ describe("a slow disk", { skip: standIn && "tgtd has no delay device" }, () => {
 
   test("a command that takes too long is aborted by the error handler, and the disk stays usable", async () => {
     const before = await taskManagement()
-    const name = node.replace("/dev/", "")
-    await guest.sh(
-      `echo 1 > /sys/block/${name}/device/timeout; echo 1 > /sys/block/${name}/device/eh_timeout`,
-    )
-    const { code } = await guest.run(`dd if=${node} of=/dev/null bs=4k count=1 skip=999 iflag=direct`, {
+    const settings = `/sys/block/${node.replace("/dev/", "")}/device`
+    await guest.sh(`echo 1 > ${settings}/timeout; echo 5 > ${settings}/eh_timeout`)
+    const written = await guest.run(`dd if=/dev/zero of=${node} bs=4k count=1 seek=999 oflag=direct`, {
       deadlineMs: 180_000,
     })
-    assert.notEqual(code, 0, "a read of 4 s should not get through a timeout of 1 s")
+    assert.notEqual(written.code, 0, "a write of 30 s should not get through a timeout of 1 s")
     assert.ok((await taskManagement()) > before, "no task management function was sent")
-    await guest.sh(`echo 60 > /sys/block/${name}/device/timeout; cat /sys/block/${name}/device/state`)
-    assert.match(await guest.sh(`cat /sys/block/${name}/device/state`), /running/)
+    await guest.sh(`echo 60 > ${settings}/timeout`)
+    assert.equal(await guest.sh(`cat ${settings}/state`), "running")
     await guest.sh(`dd if=${node} of=/dev/null bs=4k count=1 skip=999 iflag=direct`)
   })
 })

@@ -18,8 +18,8 @@ export interface TargetOptions {
   /** Image files, LUN by LUN. */
   readonly images: readonly string[]
   readonly chap?: { readonly user: Credentials; readonly mutual?: Credentials; readonly algorithm?: string }
-  /** Milliseconds every read takes. */
-  readonly readDelayMs?: number
+  /** Milliseconds every operation of a kind takes. */
+  readonly delaysMs?: { readonly read: number; readonly write: number }
 }
 
 export interface KernelTarget {
@@ -47,14 +47,13 @@ class Ours implements KernelTarget {
   readonly #luns: number
   #served: Served | undefined
 
-  constructor(rig: Rig, scratch: Scratch, { iqn, images, chap, readDelayMs }: TargetOptions) {
+  constructor(rig: Rig, scratch: Scratch, { iqn, images, chap, delaysMs }: TargetOptions) {
     this.#rig = rig
     this.#luns = images.length
     this.portal = `${rig.network.hostAddress()}:3260`
     const luns = images.map((path, lun) => {
       const file = { type: "file", path }
-      const device =
-        readDelayMs === undefined ? file : { type: "delay", on: file, delaysMs: { read: readDelayMs } }
+      const device = delaysMs === undefined ? file : { type: "delay", on: file, delaysMs }
       return { lun, device, serial: `${iqn.split(":").pop()}-${lun}` }
     })
     const login = chap && {
@@ -95,7 +94,7 @@ class Tgtd implements KernelTarget {
   #child: ChildProcess | undefined
 
   constructor(rig: Rig, options: TargetOptions) {
-    if (options.readDelayMs !== undefined) throw new Error("tgtd has no delay device")
+    if (options.delaysMs !== undefined) throw new Error("tgtd has no delay device")
     this.#rig = rig
     this.#options = options
     this.portal = `${rig.network.hostAddress()}:3260`
