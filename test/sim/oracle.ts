@@ -15,6 +15,9 @@ interface Version {
   /** When its outcome was settled: after that it changes nothing any more. Infinity: it still may. */
   end: number
   observed: boolean
+  /** When somebody had seen it, and when something else was seen after that: then it doesn't come back. */
+  seen: number
+  gone: boolean
 }
 
 interface Block {
@@ -66,6 +69,11 @@ export class OracleDisk {
   readonly blockBytes: number
   /** Acknowledged writes may be lost with the power. */
   readonly volatile: boolean
+  /**
+   * One initiator alone writes to it. It sends a write again only when nothing else was written there meanwhile, so
+   * what was seen, and then something else, doesn't come back.
+   */
+  readonly alone: boolean
   readonly #blocks: Block[] = []
   /** Blocks that were cut off, for a resize that brings them back. */
   readonly #beyond: Block[] = []
@@ -74,10 +82,16 @@ export class OracleDisk {
   readonly #unknown = new Map<object, Version[]>()
   readonly #dirty = new Set<Block>()
 
-  constructor(name: string, blockBytes: number, countBlocks: number, volatile: boolean) {
+  constructor(
+    name: string,
+    blockBytes: number,
+    countBlocks: number,
+    { volatile, alone }: { volatile: boolean; alone: boolean },
+  ) {
     this.name = name
     this.blockBytes = blockBytes
     this.volatile = volatile
+    this.alone = alone
     for (let lba = 0; lba < countBlocks; lba++) this.#blocks.push(this.#fresh("never written"))
   }
 
@@ -97,7 +111,7 @@ export class OracleDisk {
 
   #zero(title: string): Version {
     const at = this.#tick
-    return { title, content: new Uint8Array(this.blockBytes), start: at, end: at, observed: false }
+    return version(title, new Uint8Array(this.blockBytes), at, at)
   }
 
   // ------------------------------------------------------------------------------------------ reads
@@ -121,10 +135,19 @@ export class OracleDisk {
       if (matching.length === 0) throw this.#violation(ticket, i, block, content, possible)
       if (matching.length === 1) matching[0]!.observed = true
       if (ticket.epoch !== this.#epoch) return
-      const left = block.candidates.filter((v) => v.end >= ticket.start || matching.includes(v))
+      if (this.alone) this.#bury(block, ticket, matching)
+      const left = block.candidates.filter((v) => (v.end >= ticket.start && !v.gone) || matching.includes(v))
       if (left.length === 0) throw this.#violation(ticket, i, block, content, block.candidates)
       block.candidates = left
     })
+  }
+
+  /** What was seen before, and isn't there now, has been overwritten. */
+  #bury(block: Block, ticket: ReadTicket, matching: readonly Version[]): void {
+    for (const candidate of block.candidates) {
+      if (!matching.includes(candidate) && candidate.seen < ticket.start) candidate.gone = true
+    }
+    if (matching.length === 1) matching[0]!.seen = Math.min(matching[0]!.seen, this.#tick)
   }
 
   /** What block `i` of the ticket may have held at some time since then. */
@@ -155,18 +178,13 @@ export class OracleDisk {
     const ticket = this.beginRead(title, lba, content.length / this.blockBytes)
     const versions = ticket.seen.map((_, i) => {
       const block = this.#blocks[lba + i]!
-      const version: Version = {
-        title,
-        content: content.subarray(i * this.blockBytes, (i + 1) * this.blockBytes),
-        start: ticket.start,
-        end: Infinity,
-        observed: false,
-      }
-      block.candidates = [...block.candidates, version]
-      block.crash = [...block.crash, version]
-      block.log.push(version)
+      const part = content.subarray(i * this.blockBytes, (i + 1) * this.blockBytes)
+      const added = version(title, part, ticket.start, Infinity)
+      block.candidates = [...block.candidates, added]
+      block.crash = [...block.crash, added]
+      block.log.push(added)
       this.#dirty.add(block)
-      return version
+      return added
     })
     return { ...ticket, owner, fua: fua || !this.volatile, versions }
   }
@@ -184,6 +202,7 @@ export class OracleDisk {
       if (!block?.log.includes(version)) return // cut off meanwhile
       if (outcome === "never") return this.#take(block, version, ticket)
       if (outcome === "maybe") return
+      if (version.gone) return
       const later = (v: Version) => v === version || v.end >= version.start
       block.candidates = withVersion(block.candidates.filter(later), version)
       if (ticket.fua) block.crash = withVersion(block.crash.filter(later), version)
@@ -257,6 +276,7 @@ export class OracleDisk {
   crash(): void {
     ++this.#tick
     this.#epoch++
+    for (const block of this.#blocks) exhume(block)
     for (const block of this.#dirty) {
       if (block.crash.length <= block.candidates.length) continue
       block.candidates = block.crash
@@ -269,6 +289,7 @@ export class OracleDisk {
     ++this.#tick
     for (const [lba, block] of this.#blocks.entries()) {
       if (lba < countBlocks) continue
+      exhume(block)
       const zero = this.#zero("cut off")
       const underWay = block.candidates.filter((v) => v.end === Infinity)
       block.candidates = [zero, ...underWay]
@@ -280,6 +301,24 @@ export class OracleDisk {
     for (let lba = this.#blocks.length; lba < countBlocks; lba++) {
       this.#blocks.push(this.#beyond[lba] ?? this.#fresh("never written"))
     }
+  }
+}
+
+const version = (title: string, content: Uint8Array, start: number, end: number): Version => ({
+  title,
+  content,
+  start,
+  end,
+  observed: false,
+  seen: Infinity,
+  gone: false,
+})
+
+/** What was seen last is not what is there any more: a write that is sent again may bring back what it wrote before. */
+function exhume({ log }: Block): void {
+  for (const one of log) {
+    one.seen = Infinity
+    one.gone = false
   }
 }
 

@@ -29,6 +29,8 @@ export interface LunPlan {
   /** It has a write cache that is lost with the power. */
   readonly volatile: boolean
   readonly delayMsMax: number
+  /** What it was asked to do it does, although the task is aborted. */
+  readonly stubborn: boolean
   readonly faulty: boolean
 }
 
@@ -91,6 +93,7 @@ function drawLun(random: SeededRandom, trouble: Scenario["trouble"]): LunPlan {
     countBlocks: blockBytes === 512 ? random.pick([48, 130, 300]) : random.pick([9, 40]),
     volatile: trouble.crash || trouble.restart || random.chance(0.3),
     delayMsMax: trouble.delay ? random.pick([0, 0.5, 5, 50]) : 0,
+    stubborn: random.chance(0.5),
     faulty: trouble.fault && random.chance(0.8),
   }
 }

@@ -16,6 +16,7 @@ import { Target } from "../../src/target/target.ts"
 import { OracleDisk } from "./oracle.ts"
 import { pduText, watchPdus } from "./pdu-tap.ts"
 import type { LunPlan, Scenario } from "./scenario.ts"
+import { StubbornStore } from "./stubborn-store.ts"
 import { Trace } from "./trace.ts"
 import { Platter, VolatileStore } from "./volatile-store.ts"
 
@@ -42,7 +43,10 @@ export class SimLun {
     this.#world = world
     this.lun = lun
     this.plan = plan
-    this.oracle = new OracleDisk(`LUN ${lun}`, plan.blockBytes, plan.countBlocks, plan.volatile)
+    this.oracle = new OracleDisk(`LUN ${lun}`, plan.blockBytes, plan.countBlocks, {
+      volatile: plan.volatile,
+      alone: world.scenario.clients.length === 1,
+    })
     this.#platter = new Platter(plan.blockBytes, plan.countBlocks)
     this.#memory = new MemoryStore({ sizeBytes: plan.blockBytes * plan.countBlocks })
     this.open()
@@ -50,10 +54,22 @@ export class SimLun {
 
   /** The device as a new process of the target opens it. */
   open(): void {
-    const { clock, random } = this.#world
+    const { random } = this.#world
     this.cache = this.plan.volatile ? new VolatileStore(this.#platter) : undefined
     this.faults = new FaultStore(this.cache ?? this.#memory, [], { random })
-    const { delayMsMax: maxMs } = this.plan
+    this.device = this.#slow(this.faults)
+    this.unit = new DiskUnit(this.device, {
+      logicalBlockBytes: this.plan.blockBytes,
+      identity: { serial: `sim-${this.lun}` },
+      random,
+    })
+  }
+
+  #slow(device: BlockDevice): BlockDevice {
+    const { clock, random } = this.#world
+    const { delayMsMax: maxMs, stubborn } = this.plan
+    if (maxMs === 0) return device
+    if (stubborn) return new StubbornStore(device, clock, random, maxMs)
     const delay = { minMs: 0, maxMs }
     const delays: Delays = {
       read: delay,
@@ -62,12 +78,7 @@ export class SimLun {
       discard: delay,
       writeZeroes: delay,
     }
-    this.device = maxMs > 0 ? new DelayStore(this.faults, delays, { clock, random }) : this.faults
-    this.unit = new DiskUnit(this.device, {
-      logicalBlockBytes: this.plan.blockBytes,
-      identity: { serial: `sim-${this.lun}` },
-      random,
-    })
+    return new DelayStore(device, delays, { clock, random })
   }
 
   /** What it really holds. */
