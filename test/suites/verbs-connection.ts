@@ -256,11 +256,12 @@ function endTests(withEnds: WithEnds): void {
         [active, passive],
         [passive, active],
       ] as const) {
+        end.memory.set(pattern(30_000, end === active ? 36 : 37))
         for (let i = 0; i < 40; i++) end.receive(100 + i, 40_000, 100)
         for (let i = 0; i < 40; i++) {
           if (i % 4 === 0) end.send(i, 0, 100)
           else if (i % 4 === 1) end.read(i, 30_000, 3000, peer.mr, 0)
-          else end.write(i, 0, 3000, peer.mr, 30_000 + i)
+          else end.write(i, i * 500, 3000, peer.mr, 30_000 + i)
         }
       }
       await pair.until("some of it", () => active.sends.length + passive.sends.length > 5)

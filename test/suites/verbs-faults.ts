@@ -69,6 +69,25 @@ function boundsTests(withEnds: WithEnds): void {
     }
   }
 
+  withEnds("nothing behind a refused request is done, and all before it is", async (ends) => {
+    const { active, passive } = ends
+    passive.memory.set(pattern(60_000, 25))
+    active.memory.subarray(60_000).fill(255)
+    const before = passive.memory.slice()
+    passive.receive(1, 0, 100)
+    active.read(0, 0, 60_000, passive.mr, 0)
+    active.write(1, 60_000, 8, passive.mr, 65_529)
+    active.write(2, 60_000, 8, passive.mr, 100)
+    active.send(3, 60_000, 8)
+    await bothEnd(ends)
+    same(passive.memory, before)
+    assert.deepEqual(statusNames(passive.receives), ["work request flushed error"])
+    assert.deepEqual(ids(active.sends), [0, 1, 2, 3])
+    if (!active.device.capabilities.acknowledged) return
+    assert.deepEqual(statusNames(active.sends).slice(0, 2), ["success", "remote access error"])
+    same(active.memory.subarray(0, 60_000), before.subarray(0, 60_000), "read")
+  })
+
   withEnds("an address that wraps around 2^64 leads nowhere", async (ends) => {
     const { active } = ends
     const { memory, mr } = guarded(ends, ALL_ACCESS)
@@ -336,6 +355,19 @@ function receiverTests(withEnds: WithEnds): void {
     assert.deepEqual(statusNames(active.sends), Array(4).fill("success"))
     for (const at of [0, 200, 1000]) same(passive.memory.subarray(at, at + 100), pattern(100, 24))
     same(active.memory.subarray(30_000, 30_100), pattern(100, 24))
+  })
+
+  withEnds("a request that fails here waits until those before it have been taken", async (ends) => {
+    const { pair, active, passive } = ends
+    if (!active.device.capabilities.receiverNotReady) return
+    active.send(1, 0, 100)
+    active.post(2, SendOpcode.send, [gone(ends)])
+    await pair.rest()
+    assert.deepEqual(active.sends, [])
+    passive.receive(1, 1000, 100)
+    await bothEnd(ends)
+    assert.deepEqual(statusNames(active.sends), ["success", "local protection error"])
+    assert.deepEqual(statusNames(passive.receives), ["success"])
   })
 
   for (const tries of [0, 3]) {

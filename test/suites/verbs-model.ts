@@ -187,6 +187,6 @@ export function modelTests(subject: VerbsSubject): void {
         }
       },
     )
-    await fc.assert(property, { seed: baseSeed | 0, numRuns: Math.max(10, seedCount(40)) })
+    await fc.assert(property, { seed: baseSeed | 0, numRuns: Math.max(10, seedCount(25)) })
   })
 }

@@ -2,11 +2,3 @@ import { verbsSuite } from "../../../suites/verbs.ts"
 import { loopbackPair } from "./pair.ts"
 
 verbsSuite({ name: "loopback", open: (seed) => Promise.resolve(loopbackPair(seed).pair) }, [1, 2, 3])
-
-verbsSuite(
-  {
-    name: "loopback without latency",
-    open: (seed) => Promise.resolve(loopbackPair(seed, { latencyMs: [0, 0] }).pair),
-  },
-  [6],
-)
