@@ -6,6 +6,8 @@ dl=$work/dl
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # The mirror this machine's apt uses for a release and component: every Debian mirror holds all releases.
 uris() { apt-get indextargets --format '$(ORIGIN)|$(RELEASE)|$(REPO_URI)' | awk -F'|' "$1"' && !seen[$3]++ { print $3 }'; }
+# apt tells of none before its first update.
+[ -n "${RIG_MIRROR:-}" ] || [ -n "$(uris '$1 == "Debian"')" ] || apt-get -qq update
 mirror=${RIG_MIRROR:-$(uris '$1 == "Debian" && $2 !~ /-(security|updates|backports)$/' | head -1)}
 security=${RIG_SECURITY_MIRROR:-$(uris '$1 == "Debian" && $2 ~ /-security$/' | head -1)}
 [ -n "$mirror" ] || { echo "apt knows no Debian mirror here (run apt-get update, or set RIG_MIRROR)" >&2; exit 1; }
