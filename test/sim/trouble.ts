@@ -122,6 +122,8 @@ function fault({ luns, random, trace }: World): void {
       { kind: "torn", bytes },
       { kind: "hang" },
     ] as const)
+    // What hangs in a device that can't be stopped hangs until it is healed, and whoever waits for it.
+    if (effect.kind === "hang" && plan.stubborn && plan.delayMsMax > 0) continue
     trace.add(() => `LUN ${lun} has faults: ${JSON.stringify(effect)}`)
     faults.addRule({ probability: random.pick([0.02, 0.1]), count: random.pick([1, 5]), effect })
   }
