@@ -1,8 +1,9 @@
 /** One run of a simulation: everything it does follows from its seed. */
 import { SeededRandom } from "../../src/base/random.ts"
 import { forEachSeed } from "../seed.ts"
-import { Client, Tally } from "./client.ts"
+import { Client } from "./client.ts"
 import { drawScenario, type Profile } from "./scenario.ts"
+import { Tally } from "./tally.ts"
 import { TimeBox } from "./time-box.ts"
 import { Trouble } from "./trouble.ts"
 import { World } from "./world.ts"

@@ -1,8 +1,8 @@
 /** What goes wrong in a simulation, at random times, until it is told to stop. */
 import { sleep } from "../../src/base/clock.ts"
 import { MemoryStore } from "../../src/backstore/index.ts"
-import type { Tally } from "./client.ts"
 import type { Scenario } from "./scenario.ts"
+import type { Tally } from "./tally.ts"
 import type { SimLun, World } from "./world.ts"
 
 const EXTRA_LUN = 77
