@@ -61,9 +61,9 @@ export class Responder {
     const { qp, peer } = this.#connection
     if (qp.state === "RTR") this.#connection.established()
     if (qp.state !== "RTS" || this.#closed || epoch !== this.#epoch) return
-    // What a peer in error had sent is lost with it: its memory is its own again.
+    // What the peer has flushed is lost on the way: its memory is its own again.
     const place = peer.requester.placeOf(sequence)
-    if (place === undefined || peer.qp.state === "ERROR") return
+    if (place === undefined) return
     if (place.isSend && offset === 0 && qp.receives.completed === qp.receives.posted) {
       this.#epoch++
       this.#answer({ kind: "not-ready", sequence })

@@ -26,10 +26,13 @@ export class RegionTable {
     this.#random = random
   }
 
-  /** The valid region with that key (lkey and rkey are the same number). */
+  /**
+   * The valid region with that key (lkey and rkey are the same number). Its memory may have shrunk or been detached since
+   * it was registered, so bounds are those it has now.
+   */
   find(key: number): SoftwareRegion | undefined {
     const region = this.#regions[key & SLOT_MASK]
-    return region !== undefined && region.lkey === key && region.usable ? region : undefined
+    return region !== undefined && region.lkey === key && region.valid ? region : undefined
   }
 
   /** Throws VerbsError. */
@@ -134,8 +137,6 @@ export class SoftwareRegion implements MemoryRegion {
   valid = false
   readonly #slot: number
   #registered = true
-  /** Length of `bytes` when it was registered. */
-  #length = 0
 
   constructor(pd: SoftwareProtectionDomain, bytes: Uint8Array, access: number) {
     this.pd = pd
@@ -147,11 +148,6 @@ export class SoftwareRegion implements MemoryRegion {
 
   get rkey(): number {
     return this.lkey
-  }
-
-  /** Valid, and its memory still there: a detached or shrunk buffer no longer has the length registered. */
-  get usable(): boolean {
-    return this.valid && this.bytes.byteLength === this.#length && !this.pd.gone
   }
 
   invalidate(): void {
@@ -192,7 +188,6 @@ export class SoftwareRegion implements MemoryRegion {
   #set(bytes: Uint8Array, access: number): void {
     const { table } = this.pd
     this.bytes = bytes
-    this.#length = bytes.byteLength
     this.access = access
     this.lkey = table.freshKey(this.#slot)
     this.addressHigh = table.highAddress()

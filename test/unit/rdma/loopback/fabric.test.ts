@@ -79,6 +79,17 @@ describe("loopback fabric", () => {
     }
   })
 
+  test("each message has all its tries for a receiver that is not ready", async () => {
+    const { pair, clock, active, passive } = await connected(12, { passive: { rnrRetryCount: 3 } })
+    for (let i = 0; i < 5; i++) {
+      active.send(i, 0, 8)
+      await clock.advance(2.5)
+      passive.receive(i, 0, 8)
+      await pair.until("the send", () => active.sends.length === i + 1)
+    }
+    assert.deepEqual(statusNames(active.sends), Array(5).fill("success"))
+  })
+
   test("a connection outlives a silence shorter than its retries", async () => {
     const { pair, clock, active, passive } = await connected(7)
     active.memory.set(pattern(60_000, 1))
