@@ -17,7 +17,10 @@ export function faultTests(withEnds: WithEnds): void {
   receiverTests(withEnds)
 }
 
-/** The peer refuses request 1, which has good ones before and after it: it alone is refused, the rest is flushed. */
+/**
+ * The peer refuses request 1, which has good ones before and after it: it alone is refused, the rest is
+ * flushed.
+ */
 async function refused(ends: Ends, status: number, post: () => void, peer = "peer-violation"): Promise<void> {
   const { active, passive } = ends
   passive.receive(900, 0, 16)

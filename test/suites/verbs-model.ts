@@ -1,4 +1,7 @@
-/** Random sequences of work requests, both ways at once, against a model that just does them one after the other. */
+/**
+ * Random sequences of work requests, both ways at once, against a model that just does them one after the
+ * other.
+ */
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"

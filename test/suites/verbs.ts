@@ -1,6 +1,6 @@
 /**
- * What every provider of the verbs seam promises (src/rdma/verbs; IB spec ch. 10 and 11, RFC 5040), seen through the
- * seam alone. Where standards differ, the device's capabilities say which it follows.
+ * What every provider of the verbs seam promises (src/rdma/verbs; IB spec ch. 10 and 11, RFC 5040), seen
+ * through the seam alone. Where standards differ, the device's capabilities say which it follows.
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"

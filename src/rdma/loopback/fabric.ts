@@ -39,8 +39,9 @@ export class LoopbackLink {
 }
 
 /**
- * RDMA within the process: devices that reach each other by address. It keeps every rule of the verbs seam to the
- * letter, and what the rules leave open it varies by seed; so it is the oracle the other providers are held against.
+ * RDMA within the process: devices that reach each other by address. It keeps every rule of the verbs seam to
+ * the letter, and what the rules leave open it varies by seed; so it is the oracle the other providers are
+ * held against.
  */
 export class LoopbackFabric implements FabricContext {
   readonly clock: Clock
@@ -58,7 +59,10 @@ export class LoopbackFabric implements FabricContext {
     this.timing = { ...DEFAULTS, ...timing }
   }
 
-  /** A device with that address, which stands for a whole machine. Throws VerbsError when the address is taken. */
+  /**
+   * A device with that address, which stands for a whole machine. Throws VerbsError when the address is
+   * taken.
+   */
   openDevice(address: string, limits: Partial<DeviceLimits> = {}): LoopbackDevice {
     if (this.#devices.has(address)) throw new VerbsError("busy", `there is a device with address ${address}`)
     const device = new LoopbackDevice(this, address, limits)

@@ -122,7 +122,7 @@ export class LoopbackQueuePair implements QueuePair {
     completion.invalidatedRkey = invalidatedRkey
   }
 
-  /** Every request not complete is flushed, and those to come will be (IB spec §10.3.1.5). */
+  /** Every request not complete is flushed, and those to come will be (IB spec §10.3.1). */
   enterError(): void {
     if (this.state === "ERROR" || this.state === "RESET") return
     this.state = "ERROR"

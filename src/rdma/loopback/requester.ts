@@ -8,8 +8,8 @@ import type { SendPlace } from "./places.ts"
 const FOR_EVER = 7
 
 /**
- * The half of a queue pair that works on its send queue (IB spec §9.7: the requester). Requests start in order and
- * complete in order; in between each knows only what the responder has said.
+ * The half of a queue pair that works on its send queue (IB spec §9.7: the requester). Requests start in
+ * order and complete in order; in between each knows only what the responder has said.
  */
 export class Requester {
   readonly #connection: LoopbackConnection
@@ -89,7 +89,10 @@ export class Requester {
     return sequence >= sends.completed && sequence < sends.posted ? sends.at(sequence) : undefined
   }
 
-  /** A segment's data, as it leaves. Undefined: the memory may not be used any more, and the request has failed. */
+  /**
+   * A segment's data, as it leaves. Undefined: the memory may not be used any more, and the request has
+   * failed.
+   */
   dataOf(place: SendPlace, offset: number, length: number): Uint8Array | undefined {
     if (place.inlineData !== undefined) return place.inlineData.subarray(offset, offset + length)
     const { qp } = this.#connection
@@ -183,7 +186,10 @@ export class Requester {
     this.#ackTries = 0
   }
 
-  /** Keeps one timer while something is under way. It counts timeouts; nothing is lost here that could be sent again. */
+  /**
+   * Keeps one timer while something is under way. It counts timeouts; nothing is lost here that could be sent
+   * again.
+   */
   #watch(): void {
     if (this.#ackTimer !== undefined) return
     this.#heardMs = this.#connection.context.clock.nowMs()

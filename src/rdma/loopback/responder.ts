@@ -16,7 +16,10 @@ type Answer =
   | { readonly kind: "not-ready"; readonly sequence: number }
   | { readonly kind: "read"; readonly sequence: number; readonly place: SendPlace; sentBytes: number }
 
-/** Why a request can't be done: what the requester is told, and what the receive it took ends with, if it took one. */
+/**
+ * Why a request can't be done: what the requester is told, and what the receive it took ends with, if it took
+ * one.
+ */
 interface Refusal {
   readonly status: WorkStatus
   readonly receive?: WorkStatus
@@ -39,8 +42,8 @@ const BAD_INVALIDATE: Refusal = {
 }
 
 /**
- * The half of a queue pair that does what the peer asks (IB spec §9.7: the responder). Everything is checked before a byte
- * moves, and again with every segment.
+ * The half of a queue pair that does what the peer asks (IB spec §9.7: the responder). Everything is checked
+ * before a byte moves, and again with every segment.
  */
 export class Responder {
   readonly #connection: LoopbackConnection

@@ -1,5 +1,5 @@
 /**
- * Access rights of a memory region, or'ed together (IB spec §10.6.3.1; the values are ibv_access_flags'). Reading
+ * Access rights of a memory region, or'ed together (IB spec §10.6; the values are ibv_access_flags'). Reading
  * locally is always allowed.
  */
 export const Access = {

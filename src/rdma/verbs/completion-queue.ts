@@ -1,8 +1,8 @@
 import type { WorkCompletion } from "./work.ts"
 
 /**
- * Where finished work requests are found (IB spec §10.8.1, ibv_cq). The queues of the queue pairs that use it may not have more
- * places together than it has entries, so it never overruns.
+ * Where finished work requests are found (IB spec §10.8.1, ibv_cq). The queues of the queue pairs that use it
+ * may not have more places together than it has entries, so it never overruns.
  */
 export interface CompletionQueue {
   readonly entries: number

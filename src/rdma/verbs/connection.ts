@@ -9,7 +9,10 @@ export type DisconnectReason =
   | "peer"
   /** A request of ours failed on this side, or the peer refused it: a completion says which. */
   | "request-failed"
-  /** The peer did what it may not: a bad key, a message too long, one without a receive. Nothing of ours was harmed. */
+  /**
+   * The peer did what it may not: a bad key, a message too long, one without a receive. Nothing of ours was
+   * harmed.
+   */
   | "peer-violation"
   /** The way to the peer is gone, or it has not answered. */
   | "lost"
@@ -25,13 +28,19 @@ export interface Disconnection {
  * side: an offer of the one is a bound on the other at the peer, and the lower value holds.
  */
 export interface ConnectionParameters {
-  /** In INIT and never connected before. It ends in ERROR, its receives flushed, when no connection comes about. */
+  /**
+   * In INIT and never connected before. It ends in ERROR, its receives flushed, when no connection comes
+   * about.
+   */
   readonly qp: QueuePair
   /** For the peer's program; up to the device's privateDataBytesMax. */
   readonly privateData?: Uint8Array
   /** RDMA Reads of the peer we serve at a time (iWARP's IRD). Default: the device's most. */
   readonly responderResources?: number
-  /** RDMA Reads we want under way at a time (iWARP's ORD); more wait in the send queue. Default: the device's most. */
+  /**
+   * RDMA Reads we want under way at a time (iWARP's ORD); more wait in the send queue. Default: the device's
+   * most.
+   */
   readonly initiatorDepth?: number
   /**
    * How often the peer may try again a send for which we had no receive; 7: for ever. Without a meaning where
@@ -39,8 +48,8 @@ export interface ConnectionParameters {
    */
   readonly rnrRetryCount?: number
   /**
-   * The connection has ended; comes exactly once if it was established, from the event loop. The queue pair is in ERROR; flushed
-   * completions may come before it or after.
+   * The connection has ended; comes exactly once if it was established, from the event loop. The queue pair
+   * is in ERROR; flushed completions may come before it or after.
    */
   readonly disconnected: (event: Disconnection) => void
 }
@@ -58,20 +67,26 @@ export interface Connection {
   readonly qp: QueuePair
   readonly local: Endpoint
   readonly remote: Endpoint
-  /** What the peer said: in its request or its answer. May be padded with zeroes (InfiniBand) or missing (empty). */
+  /**
+   * What the peer said: in its request or its answer. May be padded with zeroes (InfiniBand) or missing
+   * (empty).
+   */
   readonly privateData: Uint8Array
   /** Reads of the peer under way at a time, as agreed. */
   readonly responderResources: number
   /** Reads of ours under way at a time, as agreed. With 0 a read ends with a local QP operation error. */
   readonly initiatorDepth: number
   /**
-   * Ends it (rdma_disconnect): the queue pair is in ERROR when this returns, and nothing the peer sends touches our
-   * memory any more. Requests not complete are flushed. Calling it again does nothing.
+   * Ends it (rdma_disconnect): the queue pair is in ERROR when this returns, and nothing the peer sends
+   * touches our memory any more. Requests not complete are flushed. Calling it again does nothing.
    */
   disconnect(): void
 }
 
-/** Somebody wants to connect. Answer with accept or reject, within RDMA_ACCEPT_DEADLINE_MS; only the first call counts. */
+/**
+ * Somebody wants to connect. Answer with accept or reject, within RDMA_ACCEPT_DEADLINE_MS; only the first
+ * call counts.
+ */
 export interface ConnectionRequest {
   readonly local: Endpoint
   readonly remote: Endpoint
@@ -82,8 +97,8 @@ export interface ConnectionRequest {
   readonly initiatorDepth: number
   /**
    * Takes it. Post receives before: the peer may send at once, and completions may come before the promise's
-   * handlers run. Depths beyond the offer are cut down to it. Rejects with a NetworkError when the peer has gone, a
-   * VerbsError when the parameters are no good.
+   * handlers run. Depths beyond the offer are cut down to it. Rejects with a NetworkError when the peer has
+   * gone, a VerbsError when the parameters are no good.
    */
   accept(parameters: ConnectionParameters): Promise<Connection>
   reject(privateData?: Uint8Array): void

@@ -33,24 +33,25 @@ export interface DeviceCapabilities {
   /** invalidate and reregister cost next to nothing, so memory may be registered for one transfer. */
   readonly fastRegistration: boolean
   /**
-   * The success of a send or write means that the peer has it, and its refusal comes as that request's status (IB). Else it
-   * means only that the memory is free, and a refusal ends the connection and flushes what isn't complete (iWARP).
+   * The success of a send or write means that the peer has it, and its refusal comes as that request's status
+   * (IB). Else it means only that the memory is free, and a refusal ends the connection and flushes what
+   * isn't complete (iWARP).
    */
   readonly acknowledged: boolean
   /** A send without a receive is tried again (IB's RNR NAK). Else it ends the connection (iWARP). */
   readonly receiverNotReady: boolean
-  /** A write is checked whole before its first byte is placed. Else each segment by itself is (RFC 5041 §7.2). */
+  /** A write is checked whole before its first byte is placed. Else each segment by itself is (RFC 5041 §5). */
   readonly wholeMessageChecks: boolean
   /** Access a region needs to be the sink of a read of ours: iWARP hardware asks for RemoteWrite as well. */
   readonly readSinkAccess: number
 }
 
 /**
- * An RDMA device, with its communication manager: the seam between what uses RDMA and what provides it. Close to ibverbs and
- * librdmacm, so that their manuals explain it too.
+ * An RDMA device, with its communication manager: the seam between what uses RDMA and what provides it. Close
+ * to ibverbs and librdmacm, so that their manuals explain it too.
  *
- * Calls down never call back up before they return. Errors thrown are VerbsErrors; connect and listen also reject
- * with NetworkErrors.
+ * Calls down never call back up before they return. Errors thrown are VerbsErrors; connect and listen also
+ * reject with NetworkErrors.
  */
 export interface Device {
   readonly name: string
@@ -61,7 +62,10 @@ export interface Device {
   allocatePd(): ProtectionDomain
   /** ibv_create_cq; `notify` is called from the event loop, once each time it was armed. */
   createCq(entries: number, notify: () => void): CompletionQueue
-  /** rdma_create_qp: of type RC, in INIT. Throws ERR_RDMA_LIMIT for more than the device or the completion queues hold. */
+  /**
+   * rdma_create_qp: of type RC, in INIT. Throws ERR_RDMA_LIMIT for more than the device or the completion
+   * queues hold.
+   */
   createQp(options: QueuePairOptions): QueuePair
   /** rdma_bind_addr and rdma_listen. Port 0 picks one. What was accepted outlives the listener. */
   listen(
@@ -69,8 +73,9 @@ export interface Device {
     requested: (request: ConnectionRequest) => void,
   ): Promise<Listener>
   /**
-   * rdma_connect: resolves once established. Rejects with ConnectionRejectedError when the peer's program said no, a NetworkError
-   * when nobody answered as it should, the signal's reason, or a VerbsError for parameters that are no good.
+   * rdma_connect: resolves once established. Rejects with ConnectionRejectedError when the peer's program
+   * said no, a NetworkError when nobody answered as it should, the signal's reason, or a VerbsError for
+   * parameters that are no good.
    */
   connect(to: { host: string; port: number }, options: ConnectOptions): Promise<Connection>
   /** Ends listeners and connections, and destroys what was made from it. */

@@ -4,8 +4,8 @@ import type { ReceiveRequest, SendRequest } from "./work.ts"
 
 /**
  * States of a queue pair (IB spec §10.3.1). It is made in INIT, as rdma_create_qp leaves it: receives may be
- * posted. RTR: it takes what the peer sends. RTS: it is connected. ERROR: every request completes flushed, there is no
- * way back, make another. RESET: it was destroyed.
+ * posted. RTR: it takes what the peer sends. RTS: it is connected. ERROR: every request completes flushed,
+ * there is no way back, make another. RESET: it was destroyed.
  */
 export type QueuePairState = "RESET" | "INIT" | "RTR" | "RTS" | "ERROR"
 
@@ -36,14 +36,15 @@ export interface QueuePair {
   readonly inlineBytes: number
   readonly state: QueuePairState
   /**
-   * Queues a request (ibv_post_send). In RTS it will be done, in ERROR it completes flushed. `more` says that another follows
-   * in this turn, so that the device may set off both at once. Throws VerbsError, and nothing is queued:
-   * ERR_RDMA_STATE in any other state, ERR_RDMA_QUEUE_FULL, ERR_RDMA_REQUEST for one that is malformed or beyond what
-   * this queue pair was made for. Errors of memory and of the peer come as completions.
+   * Queues a request (ibv_post_send). In RTS it will be done, in ERROR it completes flushed. `more` says that
+   * another follows in this turn, so that the device may set off both at once. Throws VerbsError, and nothing
+   * is queued: ERR_RDMA_STATE in any other state, ERR_RDMA_QUEUE_FULL, ERR_RDMA_REQUEST for one that is
+   * malformed or beyond what this queue pair was made for. Errors of memory and of the peer come as
+   * completions.
    *
-   * Order (IB spec §10.8.3.3, RFC 5040 §5.5): requests start in order, complete in order, and what a write
-   * carried is in place before a later send completes at the peer. A read sees the writes before it; but later
-   * requests overtake reads, unless fenced.
+   * Order (IB spec §10.8.3, RFC 5040 §5.5): requests start in order, complete in order, and what a write
+   * carried is in place before a later send completes at the peer. A read sees the writes before it; but
+   * later requests overtake reads, unless fenced.
    */
   postSend(request: SendRequest, more?: boolean): void
   /** Queues a buffer for one message (ibv_post_recv); from INIT on. Throws as postSend does. */

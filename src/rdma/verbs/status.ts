@@ -1,6 +1,6 @@
 /**
- * How a work request ended (IB spec §11.6.2, Table 98; the numbers are ibv_wc_status', so that a provider over libibverbs passes
- * them on). Only those a reliable connection can give are listed.
+ * How a work request ended (IB spec §11.6.2; the numbers are ibv_wc_status', so that a provider over
+ * libibverbs passes them on). Only those a reliable connection can give are listed.
  */
 export const WorkStatus = {
   success: 0,
@@ -8,7 +8,10 @@ export const WorkStatus = {
   localLengthError: 1,
   /** The queue pair can't do this request. */
   localQpOperationError: 2,
-  /** A scatter/gather entry names memory that isn't registered, not in this protection domain, too short or without the right. */
+  /**
+   * A scatter/gather entry names memory that isn't registered, not in this protection domain, too short or
+   * without the right.
+   */
   localProtectionError: 4,
   /** The queue pair was in the error state before the request was done. */
   workRequestFlushedError: 5,

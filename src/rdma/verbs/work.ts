@@ -2,8 +2,8 @@ import type { MemoryRegion } from "./memory.ts"
 import type { WorkStatus } from "./status.ts"
 
 /**
- * One piece of a scatter/gather list: bytes [offset, offset + length) of a region. ibv_sge has an address and an lkey
- * instead; the region object stands for both, with the lkey it has when the request is posted.
+ * One piece of a scatter/gather list: bytes [offset, offset + length) of a region. ibv_sge has an address and
+ * an lkey instead; the region object stands for both, with the lkey it has when the request is posted.
  */
 export interface ScatterGatherEntry {
   mr: MemoryRegion
@@ -11,7 +11,7 @@ export interface ScatterGatherEntry {
   length: number
 }
 
-/** What a send request does (IB spec §10.7.2.1; the numbers are ibv_wr_opcode's). */
+/** What a send request does (IB spec §10.7.2; the numbers are ibv_wr_opcode's). */
 export const SendOpcode = {
   rdmaWrite: 0,
   send: 2,
@@ -23,26 +23,33 @@ export const SendOpcode = {
 export type SendOpcode = (typeof SendOpcode)[keyof typeof SendOpcode]
 
 /**
- * A request for the send queue. Everything in it is copied when it is posted, so one object may be posted again and
- * again; the memory it names is lent until the completion has been polled. Fields an opcode has no use for are not
- * looked at.
+ * A request for the send queue. Everything in it is copied when it is posted, so one object may be posted
+ * again and again; the memory it names is lent until the completion has been polled. Fields an opcode has no
+ * use for are not looked at.
  */
 export class SendRequest {
   opcode: SendOpcode = SendOpcode.send
   /** Comes back in the completion: a whole number, 0 ≤ wrId < 2^32. */
   wrId = 0
-  /** Sends and writes gather from it, a read scatters to it. Together 0 to the device's messageBytesMax bytes. */
+  /**
+   * Sends and writes gather from it, a read scatters to it. Together 0 to the device's messageBytesMax bytes.
+   */
   sgl: ScatterGatherEntry[] = []
   /**
-   * Whether success gives a completion; failure always does. An unsignaled request keeps its place in the queue until a
-   * signaled one behind it has been polled, so every queueful needs one.
+   * Whether success gives a completion; failure always does. An unsignaled request keeps its place in the
+   * queue until a signaled one behind it has been polled, so every queueful needs one.
    */
   signaled = true
-  /** Starts only when all RDMA Reads before it are complete (IBV_SEND_FENCE; IB spec §10.8.3.3, RFC 5040 §5.5). */
+  /**
+   * Starts only when all RDMA Reads before it are complete (IBV_SEND_FENCE; IB spec §10.8.3, RFC 5040 §5.5).
+   */
   fence = false
   /** Sends: wakes a peer that has armed its completion queue for solicited events only. */
   solicited = false
-  /** Sends and writes: copies the data at once, up to the queue pair's inlineBytes; the memory is free when the call returns. */
+  /**
+   * Sends and writes: copies the data at once, up to the queue pair's inlineBytes; the memory is free when
+   * the call returns.
+   */
   inline = false
   /** RDMA Write and Read: where at the peer. With length 0 neither key nor address is looked at. */
   rkey = 0
@@ -59,14 +66,18 @@ export class ReceiveRequest {
   sgl: ScatterGatherEntry[] = []
 }
 
-/** Which request a completion is of (the numbers are ibv_wc_opcode's). A send with invalidate completes as `send`. */
+/**
+ * Which request a completion is of (the numbers are ibv_wc_opcode's). A send with invalidate completes as
+ * `send`.
+ */
 export const CompletionOpcode = { send: 0, rdmaWrite: 1, rdmaRead: 2, receive: 128 } as const
 
 export type CompletionOpcode = (typeof CompletionOpcode)[keyof typeof CompletionOpcode]
 
 /**
- * The end of a work request (ibv_wc; IB spec §11.4.2.1). Poll fills objects of the caller's, again and again. When
- * `status` is not success, only wrId, status, opcode and qpNumber mean anything (ibverbs even leaves out the opcode).
+ * The end of a work request (ibv_wc; IB spec §11.4.2.1). Poll fills objects of the caller's, again and again.
+ * When `status` is not success, only wrId, status, opcode and qpNumber mean anything (ibverbs even leaves out
+ * the opcode).
  */
 export class WorkCompletion {
   wrId = 0

@@ -53,8 +53,8 @@ export class SoftwareCompletionQueue implements CompletionQueue {
   }
 
   /**
-   * Adds a completion; the caller fills in what it returns at once: opcode, lengths and key are those of success. A
-   * solicited or failed one wakes who waits for that.
+   * Adds a completion; the caller fills in what it returns at once: opcode, lengths and key are those of
+   * success. A solicited or failed one wakes who waits for that.
    */
   push(source: CompletionSource, sequence: number, status: WorkStatus, solicited: boolean): WorkCompletion {
     const at = this.#pushed++ % this.entries

@@ -5,13 +5,15 @@ import type { Device, DeviceLimits } from "../device.ts"
 import { VerbsError } from "../errors.ts"
 import type { MemoryRegion, ProtectionDomain } from "../memory.ts"
 
-/** A key is the region's slot in the lower half and a number that changes with each registration in the upper. */
+/**
+ * A key is the region's slot in the lower half and a number that changes with each registration in the upper.
+ */
 const SLOT_BITS = 16
 const SLOT_MASK = 2 ** SLOT_BITS - 1
 
 /**
- * The memory regions of a device made of software. Every use of a key goes through `find`; slots are used again in
- * the order they were freed, so a key that has gone stays unknown for as long as possible.
+ * The memory regions of a device made of software. Every use of a key goes through `find`; slots are used
+ * again in the order they were freed, so a key that has gone stays unknown for as long as possible.
  */
 export class RegionTable {
   readonly #limits: DeviceLimits
@@ -27,8 +29,8 @@ export class RegionTable {
   }
 
   /**
-   * The valid region with that key (lkey and rkey are the same number). Its memory may have shrunk or been detached since
-   * it was registered, so bounds are those it has now.
+   * The valid region with that key (lkey and rkey are the same number). Its memory may have shrunk or been
+   * detached since it was registered, so bounds are those it has now.
    */
   find(key: number): SoftwareRegion | undefined {
     const region = this.#regions[key & SLOT_MASK]
@@ -79,8 +81,8 @@ export class RegionTable {
   }
 
   /**
-   * A virtual address for `bytes`. Memory has none in JavaScript, so any will do that doesn't wrap; half of them put
-   * 2^32 in the middle of the region, so that whoever forgets to carry finds out.
+   * A virtual address for `bytes`. Memory has none in JavaScript, so any will do that doesn't wrap; half of
+   * them put 2^32 in the middle of the region, so that whoever forgets to carry finds out.
    */
   lowAddress(bytes: number): number {
     const random = this.#random.uint32()
@@ -171,8 +173,8 @@ export class SoftwareRegion implements MemoryRegion {
   }
 
   /**
-   * Where in the region the peer's address lies, when the peer may use `length` bytes there in the way `right` says;
-   * else -1 (IB spec §10.6.5, RFC 5040 §8.2).
+   * Where in the region the peer's address lies, when the peer may use `length` bytes there in the way
+   * `right` says; else -1 (IB spec §10.6, RFC 5042 §6).
    */
   remoteOffset(pd: ProtectionDomain, right: number, high: number, low: number, length: number): number {
     if (this.pd !== pd || (this.access & right) === 0) return -1

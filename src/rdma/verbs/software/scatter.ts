@@ -3,7 +3,7 @@ import type { ProtectionDomain } from "../memory.ts"
 import type { RegionTable, SoftwareRegion } from "./memory.ts"
 import type { Piece, WorkPlace } from "./work-queue.ts"
 
-/** The region of a piece, when it may be used; else undefined: a local protection error (IB spec §10.6.5.2). */
+/** The region of a piece, when it may be used; else undefined: a local protection error (IB spec §10.6). */
 function regionOf(
   table: RegionTable,
   pd: ProtectionDomain,
@@ -16,7 +16,10 @@ function regionOf(
   return piece.offset + piece.length <= region.bytes.byteLength ? region : undefined
 }
 
-/** Whether every piece may be used; pieces of no length are not looked at. `right` is an Access flag, or 0 to read. */
+/**
+ * Whether every piece may be used; pieces of no length are not looked at. `right` is an Access flag, or 0 to
+ * read.
+ */
 export function isAllowed(
   table: RegionTable,
   pd: ProtectionDomain,
@@ -30,7 +33,9 @@ export function isAllowed(
   return true
 }
 
-/** Copies bytes [offset, offset + into.length) of the message out of the pieces. False: not allowed any more. */
+/**
+ * Copies bytes [offset, offset + into.length) of the message out of the pieces. False: not allowed any more.
+ */
 export function gather(
   table: RegionTable,
   pd: ProtectionDomain,
@@ -55,7 +60,10 @@ export function gather(
   return true
 }
 
-/** Copies `bytes` into the pieces, from byte `offset` of the message on. False: not allowed any more, or too long. */
+/**
+ * Copies `bytes` into the pieces, from byte `offset` of the message on. False: not allowed any more, or too
+ * long.
+ */
 export function scatter(
   table: RegionTable,
   pd: ProtectionDomain,

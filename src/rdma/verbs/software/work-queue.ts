@@ -46,8 +46,8 @@ export class WorkPlace {
 const bad = (message: string): VerbsError => new VerbsError("request", message)
 
 /**
- * A ring of places. A request is known by its sequence number: how many were posted before it. Places are in use
- * from being posted to having been polled.
+ * A ring of places. A request is known by its sequence number: how many were posted before it. Places are in
+ * use from being posted to having been polled.
  */
 export class WorkQueue<P extends WorkPlace> implements CompletionSource {
   readonly depth: number
@@ -68,7 +68,9 @@ export class WorkQueue<P extends WorkPlace> implements CompletionSource {
     return (this.#places[sequence % this.depth] ??= this.#make())
   }
 
-  /** The place for the next request; it counts once `posted` is raised. Throws VerbsError when all are taken. */
+  /**
+   * The place for the next request; it counts once `posted` is raised. Throws VerbsError when all are taken.
+   */
   next(): P {
     if (this.posted - this.#released >= this.depth)
       throw new VerbsError("queue-full", `all ${this.depth} places of the work queue are taken`)
