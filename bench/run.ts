@@ -136,7 +136,7 @@ async function main(): Promise<void> {
       running.push(await start(image))
     }
     const [cpu] = cpus()
-    const machine = `${cpus().length} x ${cpu?.model ?? "CPU"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`
+    const machine = `${cpus().length} x ${cpu?.model ?? "CPU"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}`
     console.log(`${machine}\n\n${row(["requests per second", ...names, "to faster"])}`)
     const measured: Measured[] = []
     for (const workload of workloads.filter(({ name }) => name.includes(values.only))) {
