@@ -4,7 +4,7 @@ import { FaultStore } from "../../../src/backstore/fault.ts"
 import { MemoryStore } from "../../../src/backstore/memory.ts"
 import { LoginStatus } from "../../../src/iscsi/spec/index.ts"
 import { read10, write10 } from "../../../src/scsi/cdb/block.ts"
-import { senseText, statusOf, TARGET } from "../../suites/raw-initiator.ts"
+import { INITIATOR, senseText, statusOf, TARGET } from "../../suites/raw-initiator.ts"
 import { TargetWorld } from "../../suites/target-world.ts"
 
 /** A world with LUN 1 on a device whose first read hangs and can't be cancelled before `release`. */
@@ -67,12 +67,30 @@ describe("session reinstatement: the same initiator port logs in again", () => {
     old.command(read10(0, 1), { lun: 1, read: 512 })
     await world.pass(100)
     const again = await world.connect()
-    again.sendLogin([`InitiatorName=iqn.2026-01.org.example:initiator`, `TargetName=${TARGET}`])
+    again.sendLogin([`InitiatorName=${INITIATOR}`, `TargetName=${TARGET}`])
     const other = await world.initiator({ isid: 2 })
     await again.gone()
     assert.deepEqual(again.arrived, [])
     assert.equal(other.closed, false)
     fault.release()
+    await world.close()
+  })
+
+  it("leaves one session of those who wait for the same one to end", async () => {
+    const { world, fault } = await hanging()
+    fault.cancel = () => {}
+    const old = await world.initiator()
+    await old.clearUnitAttentions(1)
+    old.command(read10(0, 1), { lun: 1, read: 512 })
+    await world.pass(100)
+    const rivals = [await world.connect(), await world.connect(), await world.connect()]
+    for (const rival of rivals) rival.sendLogin([`InitiatorName=${INITIATOR}`, `TargetName=${TARGET}`])
+    await world.pass(100)
+    fault.heal()
+    await world.pass(1_000)
+    assert.equal(world.entity.sessions.size, 1)
+    assert.equal(world.target.sessions().length, 1)
+    assert.equal(rivals.filter(({ closed }) => !closed).length, 1)
     await world.close()
   })
 
@@ -82,7 +100,7 @@ describe("session reinstatement: the same initiator port logs in again", () => {
       await world.initiator()
       const rivals = [await world.connect(), await world.connect(), await world.connect()]
       for (const rival of rivals) {
-        rival.sendLogin([`InitiatorName=iqn.2026-01.org.example:initiator`, `TargetName=${TARGET}`])
+        rival.sendLogin([`InitiatorName=${INITIATOR}`, `TargetName=${TARGET}`])
       }
       await world.pass(1_000)
       assert.equal(world.entity.sessions.size, 1)
@@ -95,9 +113,13 @@ describe("session reinstatement: the same initiator port logs in again", () => {
 describe("connection reinstatement: a login with TSIH and the CID of a connection", () => {
   it("replaces the connection and keeps the session, its numbers and its values", async () => {
     const world = await TargetWorld.open()
-    const old = await world.initiator({ keys: ["MaxBurstLength=65536", "ImmediateData=No"] })
+    const old = await world.initiator({
+      keys: ["MaxBurstLength=65536", "ImmediateData=No", "InitialR2T=No"],
+    })
     const tag = old.command(write10(0, 8), { write: 4096 })
     await old.next("Ready To Transfer (R2T)")
+    old.command(write10(0xffffff, 8), { write: 4096, final: false }) // has failed, waits for its data
+    await world.pass(10)
 
     const again = await world.connect()
     const keys = ["MaxBurstLength=8192", "ImmediateData=Yes", "MaxRecvDataSegmentLength=1024"]
@@ -130,8 +152,10 @@ describe("connection reinstatement: a login with TSIH and the CID of a connectio
     const again = await world.connect()
     const { fields } = await again.tryLogin({ tsih: old.tsih, cmdSn: next })
     assert.equal(fields["expCmdSn"], next)
-    again.command(new Uint8Array(6))
-    await again.next("SCSI Response")
+    for (let i = 0; i < 2; i++) {
+      again.command(new Uint8Array(6))
+      assert.equal((await again.next("SCSI Response")).fields["expCmdSn"], next + 1 + i)
+    }
     await world.pass(1_000)
     assert.deepEqual(again.unread, [])
     await world.close()
@@ -174,7 +198,7 @@ describe("connection reinstatement: a login with TSIH and the CID of a connectio
     old.command(read10(0, 1), { lun: 1, read: 512 })
     await world.pass(100)
     const again = await world.connect()
-    again.sendLogin([`InitiatorName=iqn.2026-01.org.example:initiator`, `TargetName=${TARGET}`], {
+    again.sendLogin([`InitiatorName=${INITIATOR}`, `TargetName=${TARGET}`], {
       tsih: old.tsih,
     })
     await world.pass(100)

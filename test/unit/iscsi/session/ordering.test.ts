@@ -78,6 +78,8 @@ describe("commands", () => {
       "Task Management Function Response",
     ])
     assert.ok(rest.some(({ fields }) => fields["initiatorTaskTag"] === function_))
+    const { expCmdSn, maxCmdSn } = initiator.arrived.at(-1)!.fields
+    assert.deepEqual([expCmdSn, maxCmdSn], [first + 5, first + 4 + COMMAND_WINDOW], "each frees its place")
     await world.close()
   })
 
