@@ -33,9 +33,10 @@ export interface ByteStream {
   refreshBuffer(): void
   /**
    * Sends the pieces in order, gathered in one system call where possible. They must stay untouched until `sent`
-   * is called: from the event loop, once the system has them, or once the stream is closed.
+   * is called: from the event loop, once the system has them, or once the stream is closed. Returns true when the
+   * system has them already: then they may be used again at once, while they are in the cache.
    */
-  write(pieces: readonly Uint8Array[], sent?: () => void): void
+  write(pieces: readonly Uint8Array[], sent?: () => void): boolean | void
   /** Bytes written that the system hasn't taken yet. */
   readonly pendingBytes: number
   /** Sends what is pending, then says goodbye (FIN). */

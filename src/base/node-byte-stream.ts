@@ -136,23 +136,25 @@ export class NodeByteStream implements ByteStream {
     handle.useUserBuffer(this.#refreshed)
   }
 
-  write(pieces: readonly Uint8Array[], sent?: () => void): void {
+  write(pieces: readonly Uint8Array[], sent?: () => void): boolean {
     const last = pieces.length - 1
     const socket = this.#socket
     if (last < 0) {
       if (sent) process.nextTick(sent)
-      return
+      return true
     }
     if (sent) this.#sent.push(sent)
     const onWritten = sent ? this.#onWritten : undefined
     if (last === 0) {
       socket.write(pieces[0]!, onWritten)
-      return
+      return socket.writableLength === 0
     }
     socket.cork()
     for (let i = 0; i < last; i++) socket.write(pieces[i]!)
     socket.write(pieces[last]!, onWritten)
     socket.uncork()
+    // The socket keeps nothing when the system takes all at once, as it mostly does; its callback comes later.
+    return socket.writableLength === 0
   }
 
   get pendingBytes(): number {

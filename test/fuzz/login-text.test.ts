@@ -259,7 +259,7 @@ async function send(
   bytes: Uint8Array,
   over: () => boolean,
 ): Promise<void> {
-  if (random.chance(0.8)) return stream.write([bytes])
+  if (random.chance(0.8)) return void stream.write([bytes])
   for (const byte of bytes) {
     if (over()) return
     stream.write([Uint8Array.of(byte)])

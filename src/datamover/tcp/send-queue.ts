@@ -71,11 +71,18 @@ export class SendQueue {
     this.#lent = []
     this.unflushedBytes = 0
     this.pendingBytes += bytes
-    this.#stream.write(pieces, () => {
+    let taken = false
+    const take = () => {
+      if (taken) return
+      taken = true
       this.pendingBytes -= bytes
       for (const one of lent) one.release()
+    }
+    const now = this.#stream.write(pieces, () => {
+      take()
       this.#onSent()
     })
+    if (now === true) take()
   }
 
   /** Forgets what hasn't been flushed: the connection is gone. */

@@ -38,7 +38,7 @@ const ends: Record<string, End> = {
   "the initiator drops the connection": (_world, initiator) => initiator.stream.destroy(),
   "the initiator goes silent": (world) => world.sim.links.at(-1)!.stall(),
   "the initiator logs out": (_world, initiator) => void initiator.logout(),
-  "the initiator sends garbage": (_world, initiator) => initiator.stream.write([Buffer.alloc(48, 0xff)]),
+  "the initiator sends garbage": (_world, initiator) => void initiator.stream.write([Buffer.alloc(48, 0xff)]),
   "the session is reinstated": async (world) => {
     const again = await world.connect()
     again.sendLogin([`InitiatorName=${INITIATOR}`, `TargetName=${TARGET}`])
