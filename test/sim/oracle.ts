@@ -75,7 +75,7 @@ export class OracleDisk {
    */
   readonly alone: boolean
   readonly #blocks: Block[] = []
-  /** Blocks that were cut off, for a resize that brings them back. */
+  /** Blocks that aren't there, for a resize that brings them (back). */
   readonly #beyond: Block[] = []
   #tick = 0
   #epoch = 0
@@ -116,10 +116,16 @@ export class OracleDisk {
 
   // ------------------------------------------------------------------------------------------ reads
 
+  /** Block `lba`, which need not be there yet, or any more: the disk may grow while an operation is on its way to it. */
+  #block(lba: number): Block {
+    return this.#blocks[lba] ?? (this.#beyond[lba] ??= this.#fresh("not there"))
+  }
+
   beginRead(title: string, lba: number, countBlocks: number): ReadTicket {
-    const seen = this.#blocks
-      .slice(lba, lba + countBlocks)
-      .map((block) => ({ candidates: block.candidates, logged: block.log.length }))
+    const seen = Array.from({ length: countBlocks }, (_, i) => {
+      const { candidates, log } = this.#block(lba + i)
+      return { candidates, logged: log.length }
+    })
     return { title, lba, start: ++this.#tick, epoch: this.#epoch, seen }
   }
 
@@ -177,7 +183,7 @@ export class OracleDisk {
   beginWrite(title: string, owner: object, lba: number, content: Uint8Array, fua: boolean): WriteTicket {
     const ticket = this.beginRead(title, lba, content.length / this.blockBytes)
     const versions = ticket.seen.map((_, i) => {
-      const block = this.#blocks[lba + i]!
+      const block = this.#block(lba + i)
       const part = content.subarray(i * this.blockBytes, (i + 1) * this.blockBytes)
       const added = version(title, part, ticket.start, Infinity)
       block.candidates = [...block.candidates, added]
