@@ -22,6 +22,8 @@ export interface BenchOptions {
   readonly durationMs: number
   readonly clock: Clock
   readonly random: Random
+  /** What is read into and written from: `depth` pieces of `ioBytes`. Absent: new memory, random bytes. */
+  readonly memory?: readonly Uint8Array[]
   /** Told every `tickMs` (default 1000) and at the end, with what was done since. */
   readonly onTick?: (tick: BenchTick) => void
   readonly tickMs?: number
@@ -107,7 +109,7 @@ class BenchRun {
     if (signal?.aborted) stop()
     this.#scheduleTick()
     try {
-      const lanes = await Promise.allSettled(Array.from({ length: depth }, () => this.#lane()))
+      const lanes = await Promise.allSettled(Array.from({ length: depth }, (_, i) => this.#lane(i)))
       const failure = lanes.find((lane) => lane.status === "rejected")
       if (failure) throw failure.reason
     } finally {
@@ -119,9 +121,9 @@ class BenchRun {
   }
 
   /** One operation after the other, with memory of its own. */
-  async #lane(): Promise<void> {
+  async #lane(index: number): Promise<void> {
     const { clock, ioBytes, random, writePercent } = this.#options
-    const memory = random.fill(new Uint8Array(ioBytes))
+    const memory = this.#options.memory?.[index] ?? random.fill(new Uint8Array(ioBytes))
     try {
       while (!this.#stopped) {
         const write =
