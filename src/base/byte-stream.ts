@@ -26,6 +26,12 @@ export interface ByteStream {
   readonly remote: Endpoint
   /** Begins delivery; call once, before anything but `destroy`. */
   start(receiver: ByteReceiver): void
+  /**
+   * From now on `receiver` gets what comes, in the old one's place; at any time after `start`, also from within
+   * `received`: then `receiver` is asked for the next buffer. What the old one gave is not written to any more. An `ended`
+   * that came already isn't repeated; where `closed` has come already, it comes again, to the new one.
+   */
+  handOver(receiver: ByteReceiver): void
   /** Stops asking for bytes until `resume`. */
   pause(): void
   resume(): void

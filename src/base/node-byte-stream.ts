@@ -50,6 +50,8 @@ export class NodeByteStream implements ByteStream {
   #receiver: ByteReceiver | undefined
   #error: Error | undefined
   #delivering = false
+  /** The receiver has been told of the end. */
+  #gone = false
   /** The `sent` of the writes under way, oldest first. */
   #sent: (() => void)[] = []
   /** Keeps alive what was handed to the handle behind the socket's back. */
@@ -68,10 +70,10 @@ export class NodeByteStream implements ByteStream {
   start(receiver: ByteReceiver): void {
     this.#receiver = receiver
     const onread: OnRead = {
-      buffer: () => receiver.buffer(),
+      buffer: () => this.#receiver!.buffer(),
       callback: (bytes) => {
         this.#delivering = true
-        receiver.received(bytes)
+        this.#receiver!.received(bytes)
         this.#delivering = false
         return true
       },
@@ -86,14 +88,20 @@ export class NodeByteStream implements ByteStream {
       old.on("data", (chunk) => this.#copyIn(chunk))
       old.resume()
     }
-    this.#socket.on("end", () => receiver.ended())
+    this.#socket.on("end", () => this.#receiver?.ended())
     this.#socket.on("close", () => this.#closed())
+  }
+
+  handOver(receiver: ByteReceiver): void {
+    if (this.#gone) return process.nextTick(() => receiver.closed(this.#error))
+    this.#receiver = receiver
+    this.refreshBuffer()
   }
 
   /** Without `onread`: hands over what Node has read into memory of its own. */
   #copyIn(chunk: Uint8Array): void {
     let rest = chunk
-    while (rest.length > 0 && this.#receiver && !this.#socket.destroyed) {
+    while (rest.length > 0 && this.#receiver && !this.#gone && !this.#socket.destroyed) {
       if (this.#socket.isPaused()) return this.#socket.unshift(rest)
       const into = this.#receiver.buffer()
       const bytes = Math.min(into.length, rest.length)
@@ -114,9 +122,8 @@ export class NodeByteStream implements ByteStream {
     const sent = this.#sent
     this.#sent = []
     for (const call of sent) call()
-    const receiver = this.#receiver
-    this.#receiver = undefined
-    receiver?.closed(this.#error)
+    this.#gone = true
+    this.#receiver?.closed(this.#error)
   }
 
   pause(): void {
@@ -129,7 +136,7 @@ export class NodeByteStream implements ByteStream {
 
   refreshBuffer(): void {
     // Within `received` nothing is to be done: the next buffer is asked for right after it.
-    if (!this.#receiver || this.#delivering) return
+    if (!this.#receiver || this.#delivering || this.#gone) return
     const handle = (this.#socket as unknown as HandleOwner)._handle
     if (typeof handle?.useUserBuffer !== "function") return
     this.#refreshed = this.#receiver.buffer()

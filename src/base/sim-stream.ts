@@ -50,6 +50,8 @@ export class SimStream implements ByteStream {
   #endSent = false
   #endSeen = false
   #gone = false
+  /** The receiver has been told of the end. */
+  #told = false
   #error: Error | undefined
 
   constructor(
@@ -73,13 +75,22 @@ export class SimStream implements ByteStream {
   // ------------------------------------------------------------------------------------------ ByteStream
 
   start(receiver: ByteReceiver): void {
-    if (this.#gone) {
+    if (this.#told) {
       this.#clock.after(0, "sim: closed before it began", () => receiver.closed(this.#error))
       return
     }
     this.#receiver = receiver
+    if (this.#gone) return
     this.#offered = receiver.buffer()
     this.resume()
+  }
+
+  handOver(receiver: ByteReceiver): void {
+    if (this.#told)
+      return void this.#clock.after(0, "sim: closed already", () => receiver.closed(this.#error))
+    this.#receiver = receiver
+    // Within `received` the next buffer is asked for right after it.
+    if (!this.#delivering) this.refreshBuffer()
   }
 
   pause(): void {
@@ -246,7 +257,7 @@ export class SimStream implements ByteStream {
     if (bytes === what.length) this.#arrived.shift()
     else this.#arrived[0] = what.subarray(bytes)
     receiver.received(bytes)
-    if (!this.#gone) this.#offered = receiver.buffer()
+    if (!this.#gone) this.#offered = this.#receiver!.buffer()
   }
 
   // ------------------------------------------------------------------------------------------ the end
@@ -265,9 +276,8 @@ export class SimStream implements ByteStream {
     this.#arrivedBytes = 0
     this.#clock.after(0, "sim: close", () => {
       for (const write of writes) write.sent?.()
-      const receiver = this.#receiver
-      this.#receiver = undefined
-      receiver?.closed(error)
+      this.#told = true
+      this.#receiver?.closed(error)
     })
   }
 }

@@ -5,6 +5,7 @@ import { type Log, silentLog } from "../base/log.ts"
 import { nodeNetwork } from "../base/node-network.ts"
 import { type Random, systemRandom } from "../base/random.ts"
 import { DataBufferBudget } from "../datamover/tcp/index.ts"
+import type { IserConnector } from "./iser.ts"
 
 /** Where an initiator gets time, randomness and connections from; a simulation brings its own. */
 export interface InitiatorServices {
@@ -13,6 +14,8 @@ export interface InitiatorServices {
   readonly network: Network
   readonly log: Log
   readonly budget: DataBufferBudget
+  /** How iSER connections come about. Absent: only TCP is used. */
+  readonly iser?: IserConnector
 }
 
 let shared: InitiatorServices | undefined

@@ -1,5 +1,6 @@
 import type { ChapProof, KeyPreferences } from "../iscsi/login/index.ts"
 import type { ScsiRequest, ScsiResult } from "./command.ts"
+import type { Transport } from "./iser.ts"
 import type { PortalAddress } from "./login.ts"
 import type { ReconnectOptions } from "./recovery.ts"
 import type { InitiatorServices } from "./services.ts"
@@ -24,6 +25,8 @@ export interface SessionOptions {
   readonly loginDeadlineMs?: number
   /** Told what happens besides commands; must not throw. */
   readonly onEvent?: (event: SessionEvent) => void
+  /** Default: "auto". */
+  readonly transport?: Transport
   readonly services?: Partial<InitiatorServices>
 }
 

@@ -8,6 +8,7 @@ import { type Random, systemRandom } from "../base/random.ts"
 import { DataBufferBudget } from "../datamover/tcp/index.ts"
 import type { ChapAcceptance } from "../iscsi/login/chap.ts"
 import type { TargetSession } from "../iscsi/session/target-session.ts"
+import type { IserAcceptor } from "./iser.ts"
 import { Portal } from "./portal.ts"
 import { SessionRegistry } from "./session-registry.ts"
 import type { Target } from "./target.ts"
@@ -25,6 +26,8 @@ export interface NetworkEntityOptions {
   readonly nopIntervalMs?: number
   readonly nopDeadlineMs?: number
   readonly loginDeadlineMs?: number
+  /** How portals serve iSER besides TCP. Absent: they don't. */
+  readonly iser?: IserAcceptor
 }
 
 /**

@@ -201,6 +201,10 @@ class TappedStream implements ByteStream, ByteReceiver {
     this.#inner.start(this)
   }
 
+  handOver(receiver: ByteReceiver): void {
+    this.#receiver = receiver
+  }
+
   pause(): void {
     this.#paused = true
     this.#inner.pause()

@@ -36,6 +36,10 @@ class AddressedStream implements ByteStream {
     this.#stream.start(receiver)
   }
 
+  handOver(receiver: ByteReceiver): void {
+    this.#stream.handOver(receiver)
+  }
+
   pause(): void {
     this.#stream.pause()
   }

@@ -73,6 +73,10 @@ export class ManualStream implements ByteStream {
     this.#offered = receiver.buffer()
   }
 
+  handOver(receiver: ByteReceiver): void {
+    this.start(receiver)
+  }
+
   /** Hands bytes over in as many reads as the offered buffers ask for; what comes after the end is lost. */
   feed(bytes: Uint8Array): void {
     let rest = bytes

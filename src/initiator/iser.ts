@@ -1,0 +1,24 @@
+import type { Clock } from "../base/clock.ts"
+import type { DataBufferBudget } from "../datamover/tcp/index.ts"
+import type { InitiatorDatamover } from "../iscsi/da.ts"
+import type { PortalAddress } from "./login.ts"
+
+/** What a session's way to its target may be: either RDMA or TCP alone, or whichever is better there. */
+export type Transport = "auto" | "tcp" | "iser"
+
+export interface IserConnectOptions {
+  readonly clock: Clock
+  readonly budget: DataBufferBudget
+  readonly signal: AbortSignal
+  /** For the RDMA connection, in ms; the login comes behind it. */
+  readonly deadlineMs: number
+}
+
+/** iSER, as an initiator is given it: a value, so that nothing here knows where RDMA comes from. */
+export interface IserConnector {
+  /**
+   * An RDMA connection with a portal, ready to log in. Rejects with a NetworkError when nobody is there, a VerbsError or
+   * NetworkError when whoever is there doesn't speak RDMA, or the signal's reason.
+   */
+  connect(portal: PortalAddress, options: IserConnectOptions): Promise<InitiatorDatamover>
+}

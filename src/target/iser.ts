@@ -1,0 +1,27 @@
+import type { ByteStream } from "../base/byte-stream.ts"
+import type { Clock } from "../base/clock.ts"
+import type { DataBufferBudget } from "../datamover/tcp/index.ts"
+import type { TargetDatamover } from "../iscsi/da.ts"
+
+/** What an iSER connection shares with the others of its network entity. */
+export interface IserSurroundings {
+  readonly clock: Clock
+  readonly budget: DataBufferBudget
+}
+
+/** Who hears what has become of a stream that was to turn into an iSER connection. One call comes, once. */
+export interface IserAcceptUser {
+  /** The RDMA connection is there, and the datamover waits to be started: the initiator may send its first Login Request. */
+  accepted(datamover: TargetDatamover): void
+  /** Nothing came of it; the stream is gone. */
+  failed(error: Error): void
+}
+
+/** iSER, as a network entity is given it: a value, so that nothing here knows where RDMA comes from. */
+export interface IserAcceptor {
+  /**
+   * Takes over a stream whose first bytes are an MPA Request's; `head`: those that are read already. Until one of the
+   * user's calls has come, `stream.destroy` ends the attempt.
+   */
+  accept(stream: ByteStream, head: Uint8Array, around: IserSurroundings, user: IserAcceptUser): void
+}
