@@ -7,6 +7,7 @@ import type {
   ReceivedPdu,
   RunningNumbers,
 } from "../iscsi/da.ts"
+import { traced } from "../iscsi/da-trace.ts"
 import {
   AsyncMessage,
   BHS_BYTES,
@@ -93,7 +94,7 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
   readonly #keepalive: Keepalive
 
   constructor(datamover: InitiatorDatamover, clock: Clock, times: ConnectionTimes) {
-    this.datamover = datamover
+    this.datamover = traced(datamover, "initiator")
     this.#keepalive = new Keepalive(clock, {
       intervalMs: times.nopIntervalMs,
       deadlineMs: times.nopDeadlineMs,

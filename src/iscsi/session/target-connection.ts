@@ -4,6 +4,7 @@ import { isPromise } from "../../base/completion.ts"
 import { NOP_DEADLINE_MS, NOP_INTERVAL_MS } from "../../base/limits.ts"
 import type { Log, LogFields } from "../../base/log.ts"
 import type { DatamoverUpcalls, ReceivedPdu, RunningNumbers, TargetDatamover } from "../da.ts"
+import { traced } from "../da-trace.ts"
 import type { NegotiatedKeys } from "../login/keys.ts"
 import type { Negotiation } from "../login/negotiation.ts"
 import { BHS_BYTES, ISCSI_RESERVED_TAG, Opcode } from "../pdu/bhs.ts"
@@ -63,7 +64,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   readonly #keepalive: Keepalive
 
   constructor(datamover: TargetDatamover, services: TargetConnectionServices) {
-    this.datamover = datamover
+    this.datamover = traced(datamover, "target")
     this.log = services.log
     this.#clock = services.clock
     this.freed = new Promise((resolve) => {
