@@ -22,6 +22,7 @@ export const debianPackages: Readonly<Record<string, readonly string[]>> = {
     "xz-utils",
     "zstd",
   ],
+  "its siw module": ["make", "bc", "flex", "bison", "libelf-dev"],
 }
 
 /** Installs missing packages and builds missing images. Never throws: says what is missing instead. */

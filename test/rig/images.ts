@@ -30,7 +30,7 @@ export function cacheFolder(): string {
 export function imageFolder(): string {
   const hash = createHash("sha256")
   for (const input of inputs) hash.update(readFileSync(join(here, input)))
-  for (const name of ["RIG_SIW", "RIG_SUITE"]) hash.update(`${name}=${process.env[name] ?? ""}\n`)
+  hash.update(`RIG_SUITE=${process.env["RIG_SUITE"] ?? ""}\n`)
   return join(cacheFolder(), `rig-${hash.digest("hex").slice(0, 12)}`)
 }
 
