@@ -30,6 +30,17 @@ export interface NetworkEntityOptions {
   readonly iser?: IserAcceptor
 }
 
+/** Where a portal listens. */
+export interface PortalOptions {
+  readonly host: string
+  /** 0 picks one. */
+  readonly port: number
+  /** Default: 1. */
+  readonly portalGroupTag?: number
+  /** False: it serves TCP alone. Default: iSER as well, where the network entity has it. */
+  readonly iser?: boolean
+}
+
 /**
  * A network entity (RFC 7143 §4.2.1): the portals of this process, and the targets reached through them. All targets are
  * reached through every portal whose group they are in.
@@ -82,9 +93,10 @@ export class NetworkEntity {
     await this.#logOut((session) => session.identity.targetName === target.name)
   }
 
-  /** Rejects with a NetworkError when the address can't be had. Port 0 picks one. */
-  async listen(at: { host: string; port: number; portalGroupTag?: number }): Promise<Portal> {
-    const portal: Portal = new Portal(this, at.portalGroupTag ?? 1)
+  /** Rejects with a NetworkError when the address can't be had. */
+  async listen(at: PortalOptions): Promise<Portal> {
+    const iser = at.iser === false ? undefined : this.options.iser
+    const portal: Portal = new Portal(this, at.portalGroupTag ?? 1, iser)
     const listener: Listener = await this.network.listen(at, (stream) => portal.accept(stream))
     portal.opened(listener, () => this.#portals.delete(portal))
     this.#portals.add(portal)

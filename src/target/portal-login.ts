@@ -43,16 +43,22 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   #session: TargetSession | undefined
   #ended = false
 
-  /** `over`: the login has ended, one way or the other. */
-  constructor(portal: Portal, entity: NetworkEntity, connection: TargetConnection, over: () => void) {
+  /** `deadlineMs`: how long it may take from now on. `over`: the login has ended, one way or the other. */
+  constructor(
+    portal: Portal,
+    entity: NetworkEntity,
+    connection: TargetConnection,
+    deadlineMs: number,
+    over: () => void,
+  ) {
     this.#portal = portal
     this.#entity = entity
     this.#connection = connection
     this.#over = over
     this.#login = new TargetLogin(this, entity.random)
-    const deadlineMs = entity.options.loginDeadlineMs ?? LOGIN_DEADLINE_MS
+    const wholeMs = entity.options.loginDeadlineMs ?? LOGIN_DEADLINE_MS
     this.#deadline = entity.clock.after(deadlineMs, "login deadline", () =>
-      connection.fail(`no login within ${Math.round(deadlineMs / 1000)} s`),
+      connection.fail(`no login within ${Math.round(wholeMs / 1000)} s`),
     )
   }
 

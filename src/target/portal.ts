@@ -1,13 +1,24 @@
 import type { ByteStream, Endpoint, Listener } from "../base/byte-stream.ts"
-import { LOGINS_PENDING_MAX } from "../base/limits.ts"
+import { LOGIN_DEADLINE_MS, LOGINS_PENDING_MAX } from "../base/limits.ts"
 import { TcpTargetDatamover } from "../datamover/tcp/index.ts"
+import type { Datamover, TargetDatamover } from "../iscsi/da.ts"
 import { encodeSendTargets } from "../discovery/send-targets.ts"
 import { parseIscsiName } from "../wire/text.ts"
 import { TargetConnection } from "../iscsi/session/target-connection.ts"
 import type { TargetSession } from "../iscsi/session/target-session.ts"
+import { Arrival } from "./arrival.ts"
+import type { IserAcceptor } from "./iser.ts"
 import type { NetworkEntity } from "./network-entity.ts"
 import { PortalLogin } from "./portal-login.ts"
 import type { Target } from "./target.ts"
+
+/** A connection that isn't in full feature phase yet. */
+interface PendingLogin {
+  /** Where it comes from. */
+  readonly address: string
+  /** Ends it from our side, so that another time or another portal may do better. */
+  abandon(reason: string): void
+}
 
 /** A network portal (RFC 7143 §4.2.1): an address and port that initiators connect to, in a portal group. */
 export class Portal {
@@ -15,12 +26,15 @@ export class Portal {
   readonly #entity: NetworkEntity
   #listener: Listener | undefined
   #closed: () => void = () => {}
-  /** Connections in login phase, the oldest first. */
-  readonly #logins = new Set<PortalLogin>()
+  readonly #iser: IserAcceptor | undefined
+  /** Connections in login phase, the oldest first, and before them those that haven't said yet what they speak. */
+  readonly #logins = new Set<PendingLogin>()
 
-  constructor(entity: NetworkEntity, portalGroupTag: number) {
+  /** `iser` absent: it serves TCP alone. */
+  constructor(entity: NetworkEntity, portalGroupTag: number, iser?: IserAcceptor) {
     this.#entity = entity
     this.portalGroupTag = portalGroupTag
+    this.#iser = iser
   }
 
   opened(listener: Listener, closed: () => void): void {
@@ -35,6 +49,11 @@ export class Portal {
   /** "192.0.2.1:3260", "[2001:db8::1]:3260". */
   get address(): string {
     return addressText(this.endpoint)
+  }
+
+  /** What initiators may speak here. */
+  get transports(): readonly Datamover["transport"][] {
+    return this.#iser ? ["tcp", "iser"] : ["tcp"]
   }
 
   get loginsPending(): number {
@@ -55,17 +74,35 @@ export class Portal {
       entity.log.warn({ address, pending: this.#logins.size }, "too many logins at once")
       return stream.destroy()
     }
-    const { nopIntervalMs, nopDeadlineMs } = entity.options
-    const connection = new TargetConnection(
-      new TcpTargetDatamover(stream, { clock: entity.clock, budget: entity.budget }),
-      {
-        clock: entity.clock,
-        log: entity.log,
-        ...(nopIntervalMs !== undefined && { nopIntervalMs }),
-        ...(nopDeadlineMs !== undefined && { nopDeadlineMs }),
+    if (this.#iser) return this.#awaitFirstBytes(stream, this.#iser)
+    const { clock, budget, options } = entity
+    const datamover = new TcpTargetDatamover(stream, { clock, budget })
+    this.#logIn(datamover, options.loginDeadlineMs ?? LOGIN_DEADLINE_MS)
+  }
+
+  #awaitFirstBytes(stream: ByteStream, iser: IserAcceptor): void {
+    const arrival: Arrival = new Arrival(stream, this.#entity, iser, {
+      arrived: (datamover, deadlineMs) => {
+        this.#logins.delete(arrival)
+        this.#logIn(datamover, deadlineMs)
       },
-    )
-    const login: PortalLogin = new PortalLogin(this, entity, connection, () => this.#logins.delete(login))
+      ended: () => this.#logins.delete(arrival),
+    })
+    this.#logins.add(arrival)
+    arrival.begin()
+  }
+
+  #logIn(datamover: TargetDatamover, deadlineMs: number): void {
+    const entity = this.#entity
+    const { nopIntervalMs, nopDeadlineMs } = entity.options
+    const connection = new TargetConnection(datamover, {
+      clock: entity.clock,
+      log: entity.log,
+      ...(nopIntervalMs !== undefined && { nopIntervalMs }),
+      ...(nopDeadlineMs !== undefined && { nopDeadlineMs }),
+    })
+    const over = () => this.#logins.delete(login)
+    const login: PortalLogin = new PortalLogin(this, entity, connection, deadlineMs, over)
     this.#logins.add(login)
     connection.start(login)
   }

@@ -12,7 +12,7 @@ import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
 import { Asc, encodeSense, SenseKey } from "../scsi/spec/sense.ts"
 import { parseIscsiName } from "../wire/text.ts"
 import { AccessList, type AccessOptions } from "./access.ts"
-import { NetworkEntity, type NetworkEntityOptions } from "./network-entity.ts"
+import { NetworkEntity, type NetworkEntityOptions, type PortalOptions } from "./network-entity.ts"
 import type { Portal } from "./portal.ts"
 
 export interface TargetOptions {
@@ -93,10 +93,7 @@ export class Target {
   }
 
   /** A portal of the target's own: for one target in one process. Others share a NetworkEntity. */
-  listen(
-    at: { host: string; port: number; portalGroupTag?: number },
-    options: NetworkEntityOptions = {},
-  ): Promise<Portal> {
+  listen(at: PortalOptions, options: NetworkEntityOptions = {}): Promise<Portal> {
     if (!this.#entity) {
       const { clock, log } = this.options
       this.#entity = new NetworkEntity({ ...(clock && { clock }), ...(log && { log }), ...options })

@@ -5,8 +5,8 @@ import { CLOSE_DEADLINE_MS, LOGIN_DATA_SEGMENT_BYTES_MAX, SEND_QUEUE_BYTES_HIGH 
 import { DatamoverError } from "../../iscsi/da.ts"
 import type { Datamover, DatamoverKeys, DatamoverUpcalls, RunningNumbers } from "../../iscsi/da.ts"
 import { RejectReason } from "../../iscsi/pdu/index.ts"
-import type { ArrivedPdu } from "./arrived-pdu.ts"
-import type { DataBufferBudget } from "./budget.ts"
+import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
+import type { DataBufferBudget } from "../shared/budget.ts"
 import { Framer } from "./framer.ts"
 import type { FramerUser, Sink } from "./framer.ts"
 import { PduWriter } from "./pdu-writer.ts"
@@ -16,22 +16,8 @@ export interface TcpDatamoverOptions {
   readonly clock: Clock
   /** One per process. */
   readonly budget: DataBufferBudget
-}
-
-/** What holds before anything is negotiated (the defaults of RFC 7143 §13). */
-const LOGIN_KEYS: DatamoverKeys = {
-  headerDigest: "None",
-  dataDigest: "None",
-  maxSendDataSegmentLength: LOGIN_DATA_SEGMENT_BYTES_MAX,
-  maxRecvDataSegmentLength: LOGIN_DATA_SEGMENT_BYTES_MAX,
-  maxBurstLength: 262144,
-  firstBurstLength: 65536,
-  maxOutstandingR2T: 1,
-  initialR2T: true,
-  immediateData: true,
-  dataPduInOrder: true,
-  dataSequenceInOrder: true,
-  errorRecoveryLevel: 0,
+  /** The stream has been started, by somebody who had to see its first bytes: these, fewer than make a PDU. */
+  readonly head?: Uint8Array
 }
 
 /** So much gathers at most in a turn before it is sent, in bytes. */
@@ -61,6 +47,7 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
   protected over = false
   readonly #stream: ByteStream
   readonly #clock: Clock
+  readonly #head: Uint8Array | undefined
   #fullFeature = false
   #started = false
   #inTurn = false
@@ -79,6 +66,7 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
   constructor(stream: ByteStream, options: TcpDatamoverOptions) {
     this.#stream = stream
     this.#clock = options.clock
+    this.#head = options.head
     this.local = stream.local
     this.remote = stream.remote
     this.queue = new SendQueue(stream, () => this.#sent())
@@ -178,7 +166,12 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
     this.upcalls = upcalls
     this.numbers = numbers
     this.#started = true
-    this.#stream.start(this)
+    const head = this.#head
+    if (head === undefined) return this.#stream.start(this)
+    // Too few for a PDU: nothing is told upwards from within this call.
+    this.framer.buffer().set(head)
+    this.framer.received(head.length)
+    this.#stream.handOver(this)
   }
 
   allocateConnectionResources(): void {
@@ -293,7 +286,3 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
     this.#stream.refreshBuffer()
   }
 }
-
-/** A field of a header in memory nobody has a view on. */
-export const uint32At = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
