@@ -1,3 +1,5 @@
+import { longRegister } from "./crc32c-simd.ts"
+
 /**
  * CRC-32C (Castagnoli), the digest of iSCSI (RFC 7143 §13.1) and of MPA (RFC 5044): polynomial 0x1EDC6F41, bits
  * reflected, begun with and finished by inverting all bits. On the wire its four bytes stand lowest first.
@@ -27,6 +29,8 @@ function makeTables(): Int32Array {
 
 /** Below this many bytes a view costs more than it saves. */
 const VIEW_PAYS_BYTES = 256
+/** From so many bytes on copying them to the memory of WebAssembly pays. */
+const SIMD_PAYS_BYTES = 1024
 
 /**
  * The CRC-32C of bytes[start, end). To go on with more bytes, pass the result so far as `crc`. 0 ≤ result < 2^32.
@@ -43,9 +47,13 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0
 
 /** The same over a DataView, whose 32-bit reads make it twice as fast as byte by byte. */
 export function crc32cOfView(view: DataView, start: number, end: number, crc = 0): number {
+  const extend = end - start >= SIMD_PAYS_BYTES ? fastRegister : tableRegister
+  return ~extend(view, start, end, ~crc) >>> 0
+}
+
+/** The CRC register, neither begun nor finished by inverting, after bytes [i, end). */
+function tableRegister(view: DataView, i: number, end: number, c: number): number {
   const t = TABLES
-  let c = ~crc
-  let i = start
   for (const last = end - 16; i <= last; i += 16) {
     const w0 = c ^ view.getInt32(i, true)
     const w1 = view.getInt32(i + 4, true)
@@ -70,5 +78,7 @@ export function crc32cOfView(view: DataView, start: number, end: number, crc = 0
       t[w3 >>> 24]!
   }
   for (; i < end; i++) c = (c >>> 8) ^ t[(c ^ view.getUint8(i)) & 0xff]!
-  return ~c >>> 0
+  return c
 }
+
+const fastRegister = longRegister(tableRegister) ?? tableRegister

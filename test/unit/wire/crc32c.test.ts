@@ -53,4 +53,29 @@ describe("CRC-32C", () => {
       }),
     )
   })
+
+  test("long runs, which take other ways than short ones: lengths around every limit", () => {
+    const memory = Uint8Array.from({ length: 140_000 }, (_, i) => (i * 2654435761) >>> 13)
+    const inPieces = (start: number, end: number): number => {
+      let crc = 0
+      for (let at = start; at < end; at += 250) crc = crc32c(memory, at, Math.min(end, at + 250), crc)
+      return crc
+    }
+    for (const base of [1024, 3344, 3488, 65536, 2 * 65536]) {
+      for (let length = base - 20; length <= base + 20; length++) {
+        assert.equal(crc32c(memory, 3, 3 + length), inPieces(3, 3 + length), `${length} bytes`)
+      }
+    }
+    const whole = inPieces(0, memory.length)
+    assert.equal(crc32cOfView(viewOf(memory), 70_001, memory.length, crc32c(memory, 0, 70_001)), whole)
+  })
+
+  test("long runs bit by bit: a single bit anywhere makes the difference it should", () => {
+    const bytes = new Uint8Array(8192)
+    for (let bit = 0; bit < 8 * bytes.length; bit += 997) {
+      bytes[bit >> 3] = 1 << (bit & 7)
+      assert.equal(crc32c(bytes), slowly(bytes), `bit ${bit}`)
+      bytes[bit >> 3] = 0
+    }
+  })
 })
