@@ -40,7 +40,7 @@ const table: readonly Row[] = [
   { at: "src/rdma/iwarp", imports: ["src/rdma/verbs", "src/wire"] },
   { at: "src/rdma/rocev2", imports: ["src/rdma/verbs", "src/wire"] },
   { at: "src/rdma/hardware", imports: ["src/rdma/verbs"] },
-  { at: "src/rdma", imports: ["src/rdma/verbs", "src/rdma/loopback"] },
+  { at: "src/rdma", imports: ["src/rdma/verbs", "src/rdma/loopback", "src/rdma/iwarp"] },
   { at: "src/iscsi/spec", imports: ["src/wire", "src/base"], strict: true },
   { at: "src/iscsi/pdu", imports: ["src/iscsi/spec"] },
   { at: "src/iscsi/da.ts", imports: ["src/iscsi/pdu"] },
@@ -48,8 +48,15 @@ const table: readonly Row[] = [
   { at: "src/iscsi/login", imports: ["src/base", "src/iscsi/pdu"], outside: ["node:crypto"] },
   { at: "src/iscsi/session", imports: ["src/iscsi/pdu", "src/iscsi/login", "src/iscsi/da-trace.ts"] },
   { at: "src/iscsi", imports: ["src/iscsi/session"] },
-  { at: "src/datamover/tcp", imports: ["src/iscsi/da.ts", "src/iscsi/pdu", "src/wire"] },
-  { at: "src/datamover/iser", imports: ["src/iscsi/da.ts", "src/iscsi/pdu", "src/rdma/verbs"] },
+  { at: "src/datamover/shared", imports: ["src/iscsi/da.ts", "src/iscsi/pdu"] },
+  {
+    at: "src/datamover/tcp",
+    imports: ["src/datamover/shared", "src/iscsi/da.ts", "src/iscsi/pdu", "src/wire"],
+  },
+  {
+    at: "src/datamover/iser",
+    imports: ["src/datamover/shared", "src/iscsi/da.ts", "src/iscsi/pdu", "src/rdma/verbs"],
+  },
   { at: "src/discovery", imports: ["src/iscsi"], outside: ["node:net"] },
   {
     at: "src/target",

@@ -8,52 +8,12 @@ import {
 import { hostAndPort, NetworkError } from "../../base/network-error.ts"
 import { ConnectionRejectedError, VerbsError } from "../verbs/index.ts"
 import type { Connection, ConnectionParameters, ConnectionRequest, ConnectOptions } from "../verbs/index.ts"
+import { checkPrivateData, checkRetries, claim } from "../verbs/software/parameters.ts"
+import type { AgreedParameters } from "../verbs/software/parameters.ts"
 import { LoopbackConnection } from "./connection.ts"
 import type { LoopbackDevice } from "./device.ts"
 import { latencyOf } from "./pipe.ts"
-import { LoopbackQueuePair } from "./queue-pair.ts"
-
-/** Parameters that hold, each within what the device can. */
-interface Agreed {
-  readonly qp: LoopbackQueuePair
-  readonly privateData: Uint8Array
-  readonly responderResources: number
-  readonly initiatorDepth: number
-  readonly rnrRetryCount: number
-}
-
-/** Checks what one side wants and takes its queue pair. Throws VerbsError. */
-function claim(device: LoopbackDevice, wanted: ConnectionParameters): Agreed {
-  const { limits } = device
-  const { qp } = wanted
-  if (!(qp instanceof LoopbackQueuePair) || qp.pd.device !== device)
-    throw new VerbsError("request", "the queue pair is not one of this device")
-  const privateData = Uint8Array.from(wanted.privateData ?? [])
-  if (privateData.length > limits.privateDataBytesMax)
-    throw new VerbsError(
-      "request",
-      `${privateData.length} bytes of private data are more than ${limits.privateDataBytesMax}`,
-    )
-  const responderResources = depth(wanted.responderResources, limits.responderResourcesMax)
-  const initiatorDepth = depth(wanted.initiatorDepth, limits.initiatorDepthMax)
-  const rnrRetryCount = retries(wanted.rnrRetryCount)
-  if (qp.state !== "INIT" || qp.claimed)
-    throw new VerbsError("state", `a queue pair in state ${qp.state} can't be connected`)
-  qp.claimed = true
-  return { qp, privateData, responderResources, initiatorDepth, rnrRetryCount }
-}
-
-function depth(wanted: number | undefined, max: number): number {
-  if (wanted === undefined) return max
-  if (!Number.isInteger(wanted) || wanted < 0) throw new VerbsError("request", `${wanted} is no read depth`)
-  return Math.min(wanted, max)
-}
-
-function retries(wanted = 7): number {
-  if (!Number.isInteger(wanted) || wanted < 0 || wanted > 7)
-    throw new VerbsError("request", `a retry count is 0 to 7, not ${wanted}`)
-  return wanted
-}
+import type { LoopbackQueuePair } from "./queue-pair.ts"
 
 const lost = (message: string): NetworkError => new NetworkError("ERR_CONNECTION_LOST", message, "ECONNRESET")
 
@@ -82,7 +42,7 @@ class Attempt {
   readonly device: LoopbackDevice
   readonly local: Endpoint
   readonly remote: Endpoint
-  readonly offer: Agreed
+  readonly offer: AgreedParameters
   readonly retryCount: number
   readonly disconnected: ConnectOptions["disconnected"]
   settled = false
@@ -100,7 +60,7 @@ class Attempt {
     const { clock } = device.fabric
     const { signal, deadlineMs = RDMA_CONNECT_DEADLINE_MS } = options
     this.device = device
-    this.retryCount = retries(options.retryCount)
+    this.retryCount = checkRetries(options.retryCount)
     this.offer = claim(device, options)
     this.local = { address: device.address, port: device.fabric.nextPort() }
     this.remote = { address: to.host, port: to.port }
@@ -206,14 +166,8 @@ class Request implements ConnectionRequest {
     })
   }
 
-  reject(privateData: Uint8Array = new Uint8Array(0)): void {
-    const { privateDataBytesMax } = this.#device.limits
-    if (privateData.length > privateDataBytesMax)
-      throw new VerbsError(
-        "request",
-        `${privateData.length} bytes of private data are more than ${privateDataBytesMax}`,
-      )
-    const said = Uint8Array.from(privateData)
+  reject(privateData?: Uint8Array): void {
+    const said = checkPrivateData(this.#device, privateData)
     const attempt = this.#attempt
     if (!this.#answer()) return
     const error = new ConnectionRejectedError(`${attempt.where} has rejected the connection`, said)
@@ -221,7 +175,7 @@ class Request implements ConnectionRequest {
   }
 
   #connect(
-    agreed: Agreed,
+    agreed: AgreedParameters,
     disconnected: ConnectionParameters["disconnected"],
     resolve: (connection: Connection) => void,
     reject: (error: Error) => void,
@@ -232,7 +186,7 @@ class Request implements ConnectionRequest {
     const responderResources = Math.min(agreed.responderResources, this.responderResources)
     const initiatorDepth = Math.min(agreed.initiatorDepth, this.initiatorDepth)
     const passive = new LoopbackConnection(fabric, {
-      qp: agreed.qp,
+      qp: agreed.qp as LoopbackQueuePair,
       local: this.local,
       remote: this.remote,
       privateData: offer.privateData,
@@ -252,7 +206,7 @@ class Request implements ConnectionRequest {
           attempt.fail(lost(`${attempt.where} has dropped the connection`))
         })
       const active = new LoopbackConnection(fabric, {
-        qp: offer.qp,
+        qp: offer.qp as LoopbackQueuePair,
         local: attempt.local,
         remote: attempt.remote,
         privateData: agreed.privateData,

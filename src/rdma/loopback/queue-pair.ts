@@ -1,173 +1,35 @@
-import { CompletionOpcode, SendOpcode, VerbsError, WorkStatus } from "../verbs/index.ts"
-import type {
-  QueuePair,
-  QueuePairOptions,
-  QueuePairState,
-  ReceiveRequest,
-  SendRequest,
-} from "../verbs/index.ts"
-import { SoftwareCompletionQueue } from "../verbs/software/completion-queue.ts"
-import { SoftwareProtectionDomain } from "../verbs/software/memory.ts"
-import type { RegionTable } from "../verbs/software/memory.ts"
-import { gather } from "../verbs/software/scatter.ts"
-import { checkCount, checkEntries, WorkPlace, WorkQueue } from "../verbs/software/work-queue.ts"
+import type { QueuePairOptions } from "../verbs/index.ts"
+import { SoftwareQueuePair } from "../verbs/software/queue-pair.ts"
 import type { LoopbackConnection } from "./connection.ts"
 import type { LoopbackDevice } from "./device.ts"
-import { SendPlace } from "./places.ts"
-
-const OPCODES: ReadonlySet<number> = new Set(Object.values(SendOpcode))
 
 /** A queue pair of the loopback provider: it holds the work; Requester and Responder do it. */
-export class LoopbackQueuePair implements QueuePair {
-  readonly number: number
-  readonly pd: SoftwareProtectionDomain
-  readonly sendCq: SoftwareCompletionQueue
-  readonly receiveCq: SoftwareCompletionQueue
-  readonly inlineBytes: number
-  readonly sends: WorkQueue<SendPlace>
-  readonly receives: WorkQueue<WorkPlace>
-  state: QueuePairState = "INIT"
+export class LoopbackQueuePair extends SoftwareQueuePair {
   /** Set once it is given to a connection; there is no second one. */
   connection: LoopbackConnection | undefined
-  claimed = false
-  /** Ends the attempt to connect that has claimed it. */
-  abandon: (() => void) | undefined
-  readonly #device: LoopbackDevice
-  readonly #sendEntriesMax: number
-  readonly #receiveEntriesMax: number
+  readonly #random: LoopbackDevice["fabric"]["random"]
 
   constructor(device: LoopbackDevice, number: number, options: QueuePairOptions) {
-    const { limits } = device
-    const { pd, sendCq, receiveCq } = options
-    if (!(pd instanceof SoftwareProtectionDomain) || pd.device !== device || pd.gone)
-      throw new VerbsError("request", "the protection domain is not one of this device")
-    if (!(sendCq instanceof SoftwareCompletionQueue && receiveCq instanceof SoftwareCompletionQueue))
-      throw new VerbsError("request", "the completion queues are not of this device")
-    const sendDepth = checkCount("a send queue", options.sendQueueDepth, limits.workRequestsMax)
-    const receiveDepth = checkCount("a receive queue", options.receiveQueueDepth, limits.workRequestsMax)
-    this.#device = device
-    this.number = number
-    this.pd = pd
-    this.sendCq = sendCq
-    this.receiveCq = receiveCq
-    this.inlineBytes = checkCount("inline data", options.inlineBytes ?? 0, limits.inlineBytesMax, 0)
-    this.#sendEntriesMax = checkEntries(limits, options.sendEntriesMax)
-    this.#receiveEntriesMax = checkEntries(limits, options.receiveEntriesMax)
-    this.sends = new WorkQueue(sendDepth, () => new SendPlace())
-    this.receives = new WorkQueue(receiveDepth, () => new WorkPlace())
-    sendCq.reserve(sendDepth)
-    try {
-      receiveCq.reserve(receiveDepth)
-    } catch (error) {
-      sendCq.unreserve(sendDepth)
-      throw error
-    }
-    pd.users++
+    super(device, number, options)
+    this.#random = device.fabric.random
   }
 
-  get sendQueueDepth(): number {
-    return this.sends.depth
+  protected override work(): void {
+    this.connection?.requester.pump()
   }
 
-  get receiveQueueDepth(): number {
-    return this.receives.depth
-  }
-
-  get table(): RegionTable {
-    return this.pd.table
-  }
-
-  postSend(request: SendRequest, _more = false): void {
-    if (this.state !== "RTS" && this.state !== "ERROR")
-      throw new VerbsError("state", `nothing can be sent in state ${this.state}`)
-    if (!OPCODES.has(request.opcode))
-      throw new VerbsError("request", `there is no send request with opcode ${request.opcode}`)
-    const place = this.sends.next()
-    place.fill(request.wrId, request.sgl, this.#sendEntriesMax, this.#device.limits.messageBytesMax)
-    place.take(request)
-    if (request.inline) this.#inline(place)
-    this.sends.posted++
-    if (this.state === "ERROR") this.#flushSends()
-    else this.connection?.requester.pump()
-  }
-
-  postRecv(request: ReceiveRequest): void {
-    if (this.state === "RESET") throw new VerbsError("state", "the queue pair was destroyed")
-    const place = this.receives.next()
-    place.fill(request.wrId, request.sgl, this.#receiveEntriesMax, Number.MAX_SAFE_INTEGER)
-    this.receives.posted++
-    if (this.state === "ERROR") this.#flushReceives()
-  }
-
-  /** Ends the oldest send request that hasn't ended. */
-  completeSend(status: WorkStatus): void {
-    const sequence = this.sends.completed++
-    const place = this.sends.at(sequence)
-    if (status === WorkStatus.success && !place.signaled) return
-    const completion = this.sendCq.push(this.sends, sequence, status, false)
-    completion.wrId = place.wrId
-    completion.opcode = place.completionOpcode
-    completion.qpNumber = this.number
-    if (place.isRead) completion.byteLength = place.length
-  }
-
-  /** Ends the oldest receive. */
-  completeReceive(status: WorkStatus, byteLength = 0, invalidatedRkey = 0, solicited = false): void {
-    const sequence = this.receives.completed++
-    const completion = this.receiveCq.push(this.receives, sequence, status, solicited)
-    completion.wrId = this.receives.at(sequence).wrId
-    completion.opcode = CompletionOpcode.receive
-    completion.qpNumber = this.number
-    completion.byteLength = byteLength
-    completion.invalidatedRkey = invalidatedRkey
-  }
-
-  /** Every request not complete is flushed, and those to come will be (IB spec §10.3.1). */
-  enterError(): void {
-    if (this.state === "ERROR" || this.state === "RESET") return
-    this.state = "ERROR"
-    // Which of the two queues is flushed first is anybody's guess.
-    if (this.#device.fabric.random.chance(0.5)) {
-      this.#flushSends()
-      this.#flushReceives()
-    } else {
-      this.#flushReceives()
-      this.#flushSends()
-    }
-  }
-
-  destroy(): void {
-    if (this.state === "RESET") return
+  protected override leave(): void {
     this.connection?.end("local", "the queue pair was destroyed")
-    this.abandon?.()
-    this.state = "RESET"
-    this.sendCq.drop(this.sends)
-    this.receiveCq.drop(this.receives)
-    this.sendCq.unreserve(this.sends.depth)
-    this.receiveCq.unreserve(this.receives.depth)
-    this.pd.users--
-    this.#device.forget(this)
   }
 
-  #inline(place: SendPlace): void {
-    if (place.isRead) throw new VerbsError("request", "a read can't be inline")
-    if (place.length > this.inlineBytes)
-      throw new VerbsError(
-        "request",
-        `${place.length} bytes are more than the ${this.inlineBytes} of an inline request`,
-      )
-    const data = new Uint8Array(place.length)
-    if (!gather(this.table, this.pd, place, 0, data))
-      throw new VerbsError("request", "the memory of an inline request isn't registered")
-    place.inlineData = data
-  }
-
-  #flushSends(): void {
-    while (this.sends.completed < this.sends.posted) this.completeSend(WorkStatus.workRequestFlushedError)
-  }
-
-  #flushReceives(): void {
-    while (this.receives.completed < this.receives.posted)
-      this.completeReceive(WorkStatus.workRequestFlushedError)
+  protected override flush(): void {
+    // Which of the two queues is flushed first is anybody's guess.
+    if (this.#random.chance(0.5)) {
+      this.flushSends()
+      this.flushReceives()
+    } else {
+      this.flushReceives()
+      this.flushSends()
+    }
   }
 }

@@ -3,7 +3,7 @@ import { Access, WorkStatus, workStatusName } from "../verbs/index.ts"
 import { gather, isAllowed, scatter } from "../verbs/software/scatter.ts"
 import type { LoopbackConnection } from "./connection.ts"
 import { segmentLength } from "./pipe.ts"
-import type { SendPlace } from "./places.ts"
+import type { SendPlace } from "../verbs/software/send-place.ts"
 
 const FOR_EVER = 7
 

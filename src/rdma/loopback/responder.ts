@@ -2,7 +2,7 @@ import { Access, SendOpcode, WorkStatus, workStatusName } from "../verbs/index.t
 import { isAllowed, scatter } from "../verbs/software/scatter.ts"
 import type { LoopbackConnection } from "./connection.ts"
 import { latencyOf, segmentLength } from "./pipe.ts"
-import type { SendPlace } from "./places.ts"
+import type { SendPlace } from "../verbs/software/send-place.ts"
 
 /** What is still to be answered, in the order of the requests. */
 type Answer =

@@ -1,7 +1,7 @@
-import { WorkStatus } from "../verbs/index.ts"
-import type { SendRequest } from "../verbs/index.ts"
-import { CompletionOpcode, SendOpcode } from "../verbs/index.ts"
-import { WorkPlace } from "../verbs/software/work-queue.ts"
+import { WorkStatus } from "../status.ts"
+import { CompletionOpcode, SendOpcode } from "../work.ts"
+import type { SendRequest } from "../work.ts"
+import { WorkPlace } from "./work-queue.ts"
 
 /** A send request in its queue. */
 export class SendPlace extends WorkPlace {

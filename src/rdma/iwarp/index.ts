@@ -1,0 +1,2 @@
+export { IwarpDevice } from "./device.ts"
+export type { FpduSize, IwarpOptions } from "./options.ts"
