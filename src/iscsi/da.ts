@@ -80,6 +80,13 @@ export interface DatamoverKeys {
   readonly dataPduInOrder: boolean
   readonly dataSequenceInOrder: boolean
   readonly errorRecoveryLevel: number
+  /**
+   * iSER alone (RFC 7145 §6): what the peer has declared; undefined or absent: nothing. How many PDUs nobody asked for
+   * it has room for (0: any number).
+   */
+  readonly peerMaxOutstandingUnexpectedPdus?: number | undefined
+  /** Whether the Write STag stands for the solicited data alone. Running code declares nothing, and means that it does. */
+  readonly taggedBufferForSolicitedDataOnly?: boolean | undefined
 }
 
 /** What both roles ask of a datamover. */
@@ -91,7 +98,10 @@ export interface Datamover {
   readonly activity: number
   /** Begins delivery of PDUs, in login phase: default data segment length, no digests. Call once. */
   start(upcalls: DatamoverUpcalls, numbers: RunningNumbers): void
-  /** Gets what the full feature phase needs; throws DatamoverError when it can't be had. After security negotiation only. */
+  /**
+   * Gets what the full feature phase needs under the keys last noticed; throws DatamoverError when it can't be had, and
+   * the login is refused with status 0302 (RFC 7145 §5.1.2). After security negotiation only.
+   */
   allocateConnectionResources(): void
   /** Takes it back when the login fails after all. */
   deallocateConnectionResources(): void

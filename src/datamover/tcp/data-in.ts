@@ -2,10 +2,10 @@ import type { DataBuffer } from "../../base/buffers.ts"
 import type { DatamoverKeys, RunningNumbers } from "../../iscsi/da.ts"
 import { BHS_BYTES, ISCSI_RESERVED_TAG, Opcode } from "../../iscsi/pdu/index.ts"
 import { crc32c } from "../../wire/crc32c.ts"
-import type { Memory } from "./memory.ts"
+import type { Memory } from "../shared/memory.ts"
 import type { PduWriter } from "./pdu-writer.ts"
 import type { TargetTasks } from "./target-task.ts"
-import { TransferBuffer } from "./transfer-buffer.ts"
+import { TransferBuffer } from "../shared/transfer-buffer.ts"
 
 const FINAL = 0x80
 const STATUS_PRESENT = 0x01

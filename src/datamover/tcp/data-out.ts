@@ -1,7 +1,7 @@
 import { ISCSI_RESERVED_TAG, BHS_BYTES, Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
 import type { DatamoverKeys, RunningNumbers } from "../../iscsi/da.ts"
 import { serialBefore } from "../../wire/serial.ts"
-import type { ArrivedPdu } from "./arrived-pdu.ts"
+import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
 import type { Sink } from "./framer.ts"
 import type { PduWriter } from "./pdu-writer.ts"
 import { Burst } from "./target-task.ts"

@@ -2,8 +2,8 @@ import { AHS_BYTES_MAX, LOGIN_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.t
 import { DatamoverError } from "../../iscsi/da.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { CRC32C_BYTES, crc32c, crc32cOfView } from "../../wire/crc32c.ts"
-import { ArrivedPdu } from "./arrived-pdu.ts"
-import type { Memory, MemoryPool } from "./memory.ts"
+import { ArrivedPdu } from "../shared/arrived-pdu.ts"
+import type { Memory, MemoryPool } from "../shared/memory.ts"
 
 /** Receive memory of a connection that has little to say, and of one that has much, in bytes. */
 const QUIET_BYTES = 16 * 1024

@@ -1,3 +1,3 @@
-export { DataBufferBudget } from "./budget.ts"
+export { DataBufferBudget } from "../shared/budget.ts"
 export { TcpInitiatorDatamover } from "./initiator.ts"
 export { TcpTargetDatamover } from "./target.ts"

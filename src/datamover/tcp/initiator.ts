@@ -2,30 +2,15 @@ import type { ByteStream } from "../../base/byte-stream.ts"
 import type { CommandBuffers, DatamoverUpcalls, InitiatorDatamover, RunningNumbers } from "../../iscsi/da.ts"
 import { BHS_BYTES, Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
 import { serialAdd } from "../../wire/serial.ts"
-import { ArrivedPdu } from "./arrived-pdu.ts"
-import { TcpConnection, uint32At } from "./connection.ts"
+import { ArrivedPdu } from "../shared/arrived-pdu.ts"
+import { TcpConnection } from "./connection.ts"
 import type { TcpDatamoverOptions } from "./connection.ts"
 import { DataOutSender } from "./data-out-sender.ts"
 import type { Sink } from "./framer.ts"
 import { InitiatorTask } from "./initiator-task.ts"
-import { standaloneMemory } from "./memory.ts"
+import { IS_RESPONSE, OPCODE_MASK, uint32At } from "../shared/headers.ts"
+import { standaloneMemory } from "../shared/memory.ts"
 
-/** The opcodes an initiator takes (RFC 7143 §11.2.1.2), by number. */
-const IS_RESPONSE = new Uint8Array(64)
-for (const opcode of [
-  Opcode.nopIn,
-  Opcode.scsiResponse,
-  Opcode.taskManagementResponse,
-  Opcode.loginResponse,
-  Opcode.textResponse,
-  Opcode.logoutResponse,
-  Opcode.asyncMessage,
-  Opcode.reject,
-]) {
-  IS_RESPONSE[opcode] = 1
-}
-
-const OPCODE_MASK = 0x3f
 const FINAL = 0x80
 const OVERFLOW = 0x04
 const UNDERFLOW = 0x02

@@ -1,8 +1,8 @@
 import type { DataBuffer } from "../../base/buffers.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { CRC32C_BYTES, crc32c, crc32cOfView } from "../../wire/crc32c.ts"
-import type { Arena } from "./arena.ts"
-import type { Memory } from "./memory.ts"
+import type { Arena } from "../shared/arena.ts"
+import type { Memory } from "../shared/memory.ts"
 import type { SendQueue } from "./send-queue.ts"
 
 /** Up to here it is cheaper to copy lent data behind its header than to send it as a piece of its own. */

@@ -1,5 +1,5 @@
 import type { ByteStream } from "../../base/byte-stream.ts"
-import type { Memory } from "./memory.ts"
+import type { Memory } from "../shared/memory.ts"
 
 /** Given back when what lies in it has been sent. */
 interface Lent {

@@ -4,32 +4,16 @@ import type { Eventually } from "../../base/completion.ts"
 import { TaskAbortedError } from "../../iscsi/da.ts"
 import type { DatamoverUpcalls, RunningNumbers, TargetDatamover } from "../../iscsi/da.ts"
 import { BHS_BYTES, ISCSI_RESERVED_TAG, Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
-import type { ArrivedPdu } from "./arrived-pdu.ts"
-import { TcpConnection, uint32At } from "./connection.ts"
+import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
+import { TcpConnection } from "./connection.ts"
 import type { TcpDatamoverOptions } from "./connection.ts"
 import { DataInSender } from "./data-in.ts"
 import { DataOutReceiver } from "./data-out.ts"
 import type { Sink } from "./framer.ts"
 import { TargetTasks } from "./target-task.ts"
-import { TaskMemory } from "./task-memory.ts"
-import { TransferBuffer } from "./transfer-buffer.ts"
-
-/** The opcodes a target takes (RFC 7143 §11.2.1.2), by number. */
-const IS_REQUEST = new Uint8Array(64)
-for (const opcode of [
-  Opcode.nopOut,
-  Opcode.scsiCommand,
-  Opcode.taskManagementRequest,
-  Opcode.loginRequest,
-  Opcode.textRequest,
-  Opcode.dataOut,
-  Opcode.logoutRequest,
-  Opcode.snackRequest,
-]) {
-  IS_REQUEST[opcode] = 1
-}
-
-const OPCODE_MASK = 0x3f
+import { IS_REQUEST, OPCODE_MASK, uint32At } from "../shared/headers.ts"
+import { TaskMemory } from "../shared/task-memory.ts"
+import { TransferBuffer } from "../shared/transfer-buffer.ts"
 
 /** The target's end of an iSCSI connection over TCP: Put_Data is Data-In, Get_Data is R2T and Data-Out. */
 export class TcpTargetDatamover extends TcpConnection implements TargetDatamover {

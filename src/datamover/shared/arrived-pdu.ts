@@ -1,11 +1,18 @@
 import type { DataBuffer } from "../../base/buffers.ts"
 import { SanletError } from "../../base/errors.ts"
 import type { ReceivedPdu } from "../../iscsi/da.ts"
-import type { Memory } from "./memory.ts"
+
+/** Where PDUs arrive: bytes that stay as they are while somebody holds them. */
+export interface ReceiveMemory {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  hold(): void
+  release(): void
+}
 
 /** A PDU in receive memory. One object serves all PDUs of a connection, one after the other. */
 export class ArrivedPdu implements ReceivedPdu {
-  memory: Memory
+  memory: ReceiveMemory
   view: DataView
   bytes: Uint8Array
   at = 0
@@ -14,13 +21,13 @@ export class ArrivedPdu implements ReceivedPdu {
   dataAt = 0
   dataBytes = 0
 
-  constructor(memory: Memory) {
+  constructor(memory: ReceiveMemory) {
     this.memory = memory
     this.view = memory.view
     this.bytes = memory.bytes
   }
 
-  moveTo(memory: Memory, at: number): void {
+  moveTo(memory: ReceiveMemory, at: number): void {
     if (memory !== this.memory) {
       this.memory = memory
       this.view = memory.view
@@ -37,10 +44,10 @@ export class ArrivedPdu implements ReceivedPdu {
 /** A data segment that outlives its PDU's turn: it keeps the memory it came in. */
 class HeldData implements DataBuffer {
   readonly bytes: Uint8Array
-  readonly #memory: Memory
+  readonly #memory: ReceiveMemory
   #released = false
 
-  constructor(memory: Memory, at: number, bytes: number) {
+  constructor(memory: ReceiveMemory, at: number, bytes: number) {
     memory.hold()
     this.#memory = memory
     this.bytes = memory.bytes.subarray(at, at + bytes)

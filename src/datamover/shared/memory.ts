@@ -45,15 +45,24 @@ export class Memory {
   }
 }
 
+/** Makes the pieces of a pool, where they are more than bytes: registered with an RDMA device, for one. */
+export interface MemoryMaker {
+  make(pool: MemoryPool, bytes: Uint8Array): Memory
+  /** The pool keeps it no longer, and nobody else has it. */
+  dropped(memory: Memory): void
+}
+
 export class MemoryPool {
   readonly poisons: boolean
+  readonly #maker: MemoryMaker | undefined
   readonly #free: Memory[][] = []
   #freeBytes = 0
   /** Pieces taken and not given back: 0 when all is quiet. */
   taken = 0
 
-  constructor(poisons: boolean) {
+  constructor(poisons: boolean, maker?: MemoryMaker) {
     this.poisons = poisons
+    this.#maker = maker
     for (let i = 0; i <= LARGEST_LOG2 - SMALLEST_LOG2; i++) this.#free.push([])
   }
 
@@ -69,7 +78,8 @@ export class MemoryPool {
     }
     const bytes = (index < this.#free.length ? 1 << (index + SMALLEST_LOG2) : dataBytes) + OVERHEAD_BYTES
     // Not the Buffer itself: its slice() is no copy.
-    return new Memory(this, new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer))
+    const fresh = new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
+    return this.#maker === undefined ? new Memory(this, fresh) : this.#maker.make(this, fresh)
   }
 
   /** Only Memory calls this. */
@@ -77,9 +87,8 @@ export class MemoryPool {
     this.taken--
     const bytes = memory.bytes.length
     if (this.poisons) memory.bytes.fill(POISON)
-    if (this.#freeBytes + bytes > FREE_BYTES_MAX) return
     const free = this.#free[sizeIndex(bytes - OVERHEAD_BYTES)]
-    if (!free) return
+    if (!free || this.#freeBytes + bytes > FREE_BYTES_MAX) return this.#maker?.dropped(memory)
     this.#freeBytes += bytes
     free.push(memory)
   }

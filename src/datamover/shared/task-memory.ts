@@ -3,7 +3,8 @@ import { SEND_QUEUE_BYTES_HIGH } from "../../base/limits.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { TaskAbortedError } from "../../iscsi/da.ts"
 import type { BudgetShare, DataBufferBudget } from "./budget.ts"
-import type { SendQueue } from "./send-queue.ts"
+import type { Arena } from "./arena.ts"
+import type { MemoryPool } from "./memory.ts"
 import { TransferBuffer } from "./transfer-buffer.ts"
 import type { TransferBufferOwner } from "./transfer-buffer.ts"
 
@@ -28,8 +29,8 @@ export class TaskMemory implements TransferBufferOwner {
   frontBytes = BHS_BYTES
   /** Room needed behind Data-In and its padding. */
   digestBytes = 0
-  readonly #budget: DataBufferBudget
-  readonly #queue: SendQueue
+  readonly #queue: { readonly queuedBytes: number }
+  readonly #source: { readonly pool: MemoryPool; readonly arena: Arena }
   readonly #share: BudgetShare
   readonly #waitingIn: Waiter[] = []
   readonly #waitingOut: Waiter[] = []
@@ -39,9 +40,14 @@ export class TaskMemory implements TransferBufferOwner {
   #short = false
   #over = false
 
-  constructor(budget: DataBufferBudget, queue: SendQueue) {
-    this.#budget = budget
+  /** `queue`: what waits for the peer; `source`: where the bytes come from, which count against the budget in any case. */
+  constructor(
+    budget: DataBufferBudget,
+    queue: { readonly queuedBytes: number },
+    source: { readonly pool: MemoryPool; readonly arena: Arena } = budget,
+  ) {
     this.#queue = queue
+    this.#source = source
     this.#share = budget.share(() => this.#serve())
   }
 
@@ -85,9 +91,9 @@ export class TaskMemory implements TransferBufferOwner {
       return undefined
     }
     if (bytes > SIDE_BY_SIDE_BYTES_MAX) {
-      return new TransferBuffer(this, this.#budget.pool.take(bytes), OWN_MEMORY_DATA_AT, bytes)
+      return new TransferBuffer(this, this.#source.pool.take(bytes), OWN_MEMORY_DATA_AT, bytes)
     }
-    const { arena } = this.#budget
+    const { arena } = this.#source
     const at = arena.take(this.frontBytes + bytes + (-bytes & 3) + this.digestBytes)
     return new TransferBuffer(this, arena.memory, at + this.frontBytes, bytes)
   }

@@ -1,6 +1,6 @@
 import type { Memory, MemoryPool } from "./memory.ts"
 
-/** Data bytes of one piece of the arena's memory. */
+/** Data bytes of one piece of the arena's memory, unless it's told otherwise. */
 const PIECE_BYTES = 256 * 1024
 
 /**
@@ -9,11 +9,13 @@ const PIECE_BYTES = 256 * 1024
  */
 export class Arena {
   readonly #pool: MemoryPool
+  readonly #pieceBytes: number
   #memory: Memory | undefined
   #at = 0
 
-  constructor(pool: MemoryPool) {
+  constructor(pool: MemoryPool, pieceBytes: number = PIECE_BYTES) {
     this.#pool = pool
+    this.#pieceBytes = pieceBytes
   }
 
   /** What the last `take` was from. */
@@ -35,7 +37,7 @@ export class Arena {
   #next(bytes: number): Memory {
     this.#memory?.release()
     this.#at = 0
-    this.#memory = this.#pool.take(Math.max(PIECE_BYTES, bytes))
+    this.#memory = this.#pool.take(Math.max(this.#pieceBytes, bytes))
     return this.#memory
   }
 }
