@@ -46,6 +46,7 @@ export class SimStream implements ByteStream {
   #delivering = false
   #paused = true
   #stalled = false
+  #damaged = false
   #ending = false
   #endSent = false
   #endSeen = false
@@ -142,6 +143,11 @@ export class SimStream implements ByteStream {
     this.#scheduleDelivery()
   }
 
+  /** The next bytes that come here have a bit wrong that TCP's checksum doesn't show. */
+  damage(): void {
+    this.#damaged = true
+  }
+
   // ------------------------------------------------------------------------------------------ sending
 
   #scheduleSending(): void {
@@ -223,6 +229,10 @@ export class SimStream implements ByteStream {
       return
     }
     if (what === "reset") return this.#close(lost())
+    if (this.#damaged && typeof what !== "string") {
+      this.#damaged = false
+      what[this.#random.below(what.length)]! ^= 1 << this.#random.below(8)
+    }
     this.#arrived.push(what)
     this.#arrivedBytes += bytes
     this.#deliver()

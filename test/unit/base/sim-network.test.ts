@@ -194,4 +194,17 @@ describe("simulated network", () => {
     await clock.advance(10)
     assert.deepEqual(journal.events, ["closed: the simulated connection was lost"])
   })
+
+  test("damage is one bit, once, and what the sender holds stays whole", async () => {
+    const { clock, network, near, b } = await world(1, { chunkBytesMax: 300 })
+    const data = new Uint8Array(1000).fill(0x55)
+    network.links[0]!.server.damage()
+    near.write([data])
+    await clock.advance(10)
+    const wrong = [...b.all].map((byte) => byte ^ 0x55).filter((bits) => bits !== 0)
+    assert.equal(b.all.length, data.length)
+    assert.equal(wrong.length, 1)
+    assert.equal(wrong[0]! & (wrong[0]! - 1), 0)
+    assert.ok(data.every((byte) => byte === 0x55))
+  })
 })
