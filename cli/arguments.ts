@@ -10,6 +10,18 @@ export function sizeArgument(text: string): number {
   return bytes
 }
 
+/** "4k,256k,1M". */
+export const sizesArgument = (text: string): number[] => text.split(",").map(sizeArgument)
+
+/** "tcp,iser": two to four of them; one may come twice, which shows the noise. */
+export function transportsArgument(text: string): ("tcp" | "iser")[] {
+  const transports = text.split(",").filter((name) => name === "tcp" || name === "iser")
+  if (transports.length === text.split(",").length && transports.length >= 2 && transports.length <= 4) {
+    return transports
+  }
+  throw new InvalidArgumentError("Expected two to four of tcp and iser, such as tcp,iser.")
+}
+
 export function countArgument(min: number, max: number): (text: string) => number {
   return (text) => {
     const count = /^\d+$/.test(text) ? Number(text) : Number.NaN

@@ -59,10 +59,15 @@ Examples:
 export const bench = `
 Only reads, unless --write says otherwise: writing destroys what is on the disk.
 
+--compare has a session over each transport and measures them in turns, round by round, at several block sizes
+(default: 4k,256k,1M; depth 8 from 64k on). It tells the CPU time of both sides per GiB: the target's when its process
+runs on this machine.
+
 Examples:
   sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0
   sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --depth 1 --block 1M --pattern sequential
-  sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:scratch/0 --write 30 --duration 1m --json`
+  sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:scratch/0 --write 30 --duration 1m --json
+  sanlet bench iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --compare tcp,iser --chart compared.html`
 
 export const checkConfig = `
 Every error is told as file:line:column: key: what was expected.

@@ -1,7 +1,14 @@
 import { readFileSync } from "node:fs"
 import { Command, CommanderError, Option, type OutputConfiguration } from "commander"
 import { logLevels } from "../src/base/log-level.ts"
-import { countArgument, durationArgument, listenArgument, sizeArgument } from "./arguments.ts"
+import {
+  countArgument,
+  durationArgument,
+  listenArgument,
+  sizeArgument,
+  sizesArgument,
+  transportsArgument,
+} from "./arguments.ts"
 import type { BenchCommandOptions } from "./commands/bench.ts"
 import type { CheckConfigOptions } from "./commands/check-config.ts"
 import type { CopyCommandOptions } from "./commands/copy.ts"
@@ -178,8 +185,8 @@ function addCopy(root: Command, session: Session): void {
 
 function addBench(root: Command, session: Session): void {
   command(root, session, "bench <url>", "measure a LUN: IOPS, throughput, latencies", help.bench)
-    .option("--depth <n>", "operations under way at once", countArgument(1, 128), 32)
-    .option("--block <size>", "bytes of an operation", sizeArgument, 4096)
+    .option("--depth <n>", "operations under way at once (default: 32)", countArgument(1, 128))
+    .option("--block <size>", "bytes of an operation (default: 4k)", sizesArgument)
     .option(
       "--write [percent]",
       "write as well, OVERWRITING THE DISK: all operations, or a share",
@@ -195,6 +202,10 @@ function addBench(root: Command, session: Session): void {
         .argParser(durationArgument)
         .default(10_000, "10s"),
     )
+    .option("--compare <transports>", "measure each of these in turns: tcp,iser", transportsArgument)
+    .option("--rounds <n>", "turns of each in a comparison (default: 5)", countArgument(1, 100))
+    .option("--chart <file>", "write the comparison's charts as an HTML page")
+    .option("--target-pid <pid>", "process whose CPU time is the target's", countArgument(1, 2 ** 31 - 1))
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string, options: BenchCommandOptions) => {
