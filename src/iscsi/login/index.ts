@@ -11,7 +11,12 @@ export type { ChapAcceptance, ChapCredentials, ChapProof } from "./chap.ts"
 export { LoginError } from "./errors.ts"
 export { InitiatorLogin } from "./initiator-login.ts"
 export type { EstablishedLogin, InitiatorLoginOptions, InitiatorLoginStep } from "./initiator-login.ts"
-export { initiatorKeyPreferences, targetKeyPreferences } from "./keys.ts"
+export {
+  initiatorIserPreferences,
+  initiatorKeyPreferences,
+  targetIserPreferences,
+  targetKeyPreferences,
+} from "./keys.ts"
 export type { Digest, IserPreferences, KeyPreferences, NegotiatedKeys, TaskReporting } from "./keys.ts"
 export { Negotiation } from "./negotiation.ts"
 export type {

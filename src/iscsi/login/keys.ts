@@ -1,3 +1,5 @@
+import { AHS_BYTES_MAX, IMMEDIATE_COMMANDS_MAX } from "../../base/limits.ts"
+
 export type Digest = "None" | "CRC32C"
 export type TaskReporting = "RFC3720" | "ResponseFence" | "FastAbort"
 
@@ -34,6 +36,11 @@ export interface IserPreferences {
   readonly maxOutstandingUnexpectedPdus: number
   /** 0: no limit. */
   readonly maxAhsLength: number
+  /**
+   * The login goes over an RDMA connection already, as all running code has it, not over TCP that is to be turned into
+   * one afterwards (RFC 7145 §5.1): RDMAExtensions is no question any more, in discovery sessions neither are digests.
+   */
+  readonly rdmaAlready?: boolean
 }
 
 /**
@@ -90,6 +97,31 @@ export const targetKeyPreferences: KeyPreferences = {
   defaultTime2Retain: 0,
   taskReporting: ["RFC3720"],
   iscsiProtocolLevel: 1,
+}
+
+/**
+ * The largest data segment of a target's PDU in full feature phase that initiators are known to have room for, in
+ * bytes: ib_iser and libiscsi post receives for no more, whatever InitiatorRecvDataSegmentLength they name.
+ */
+export const ISER_INITIATOR_SEGMENT_BYTES = 128
+
+/** The largest data segment targets are known to have room for: LIO agrees to any more without having it. */
+const ISER_TARGET_SEGMENT_BYTES = 8192
+
+/** What our target brings along where iSER is possible. */
+export const targetIserPreferences: IserPreferences = {
+  initiatorRecvDataSegmentLength: 2 ** 24 - 1,
+  targetRecvDataSegmentLength: ISER_TARGET_SEGMENT_BYTES,
+  maxOutstandingUnexpectedPdus: 2 * IMMEDIATE_COMMANDS_MAX,
+  maxAhsLength: AHS_BYTES_MAX,
+}
+
+/** What our initiator asks for over iSER. Its own room is for sense data and text; data of reads has its own way. */
+export const initiatorIserPreferences: IserPreferences = {
+  initiatorRecvDataSegmentLength: 1024,
+  targetRecvDataSegmentLength: ISER_TARGET_SEGMENT_BYTES,
+  maxOutstandingUnexpectedPdus: 16,
+  maxAhsLength: 256, // RFC 7145's default; no PDU of a target has any
 }
 
 /** What our initiator asks for. */

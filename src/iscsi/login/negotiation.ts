@@ -1,15 +1,25 @@
 import { LOGIN_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.ts"
 import type { TextPair } from "../../wire/text.ts"
-import { formatBoolean, parseBoolean, parseList, parseNumber } from "../../wire/text.ts"
+import { parseList } from "../../wire/text.ts"
 import { allowedInStage, findKey, keyDefinitions, type KeyDefinition } from "../spec/keys.ts"
 import { LoginStatus } from "../spec/login-status.ts"
 import { LoginStage } from "../spec/stage.ts"
 import { LoginError } from "./errors.ts"
+import { ISER_INITIATOR_SEGMENT_BYTES } from "./keys.ts"
 import type { Digest, KeyPreferences, NegotiatedKeys, TaskReporting } from "./keys.ts"
 import type { SessionType } from "./policy.ts"
+import {
+  acceptsDefault,
+  combine,
+  defaultOf,
+  format,
+  isDefault,
+  isDigest,
+  needsNoAnswer,
+  parseValue,
+  type Value,
+} from "./values.ts"
 import { wishOf, type Wish } from "./wishes.ts"
-
-type Value = boolean | number | string
 
 /** How far the negotiation of one key has come. */
 interface KeyState {
@@ -80,6 +90,8 @@ export class Negotiation {
     if (definition === undefined) return this.#unknown(key, value, state, stage)
     if (value.length > VALUE_BYTES_MAX) throw breach(`the value of ${key} is longer than 255 bytes`)
     if (state.proposed !== undefined) return this.#answered(definition, state, value)
+    // LIO answers NotUnderstood to declarations it doesn't know: it won't keep to them, that's all.
+    if (definition.declarative && state.declared && isReserved(value)) return undefined
     const peerRole = this.#role === "target" ? "initiator" : "target"
     if (definition.senders !== "both" && definition.senders !== peerRole) {
       throw breach(`${key} may not be sent by the ${peerRole}`)
@@ -102,8 +114,6 @@ export class Negotiation {
   }
 
   #declaredByPeer(definition: KeyDefinition, state: KeyState, value: string, stage: LoginStage): undefined {
-    // LIO answers NotUnderstood to declarations it doesn't know: it won't keep to them, that's all.
-    if (state.declared && isReserved(value)) return
     const parsed = parseValue(definition, value)
     if (parsed === undefined) throw breach(`${definition.key}=${value} is not a legal value`)
     // RFC 7143 §6.2 forbids to declare a key twice; saying the same again, as libiscsi does, hurts nobody.
@@ -127,6 +137,7 @@ export class Negotiation {
       this.#requireDefault(definition, wish, `${value} can't be agreed to`)
       return "Reject"
     }
+    if (definition.key === "RDMAExtensions" && result !== true) this.#rdmaDeclined("offered as No")
     state.result = result
     return format(result)
   }
@@ -134,7 +145,7 @@ export class Negotiation {
   /** The value both sides will use; undefined: there is none. */
   #decide(definition: KeyDefinition, wish: Wish, offer: string): Value | undefined {
     if (definition.values.type === "list") {
-      const allowed = this.#rdma && isDigest(definition.key) ? ["None"] : wish
+      const allowed = this.#withoutDigests && isDigest(definition.key) ? ["None"] : wish
       return parseList(offer).find((choice) => (allowed as readonly string[]).includes(choice))
     }
     const parsed = parseValue(definition, offer)
@@ -165,6 +176,7 @@ export class Negotiation {
     if (parsed === undefined || combine(definition, parsed, proposed) !== parsed) {
       throw breach(`${definition.key}=${value} is not a legal answer to ${format(proposed)}`)
     }
+    if (definition.key === "RDMAExtensions" && parsed !== true) this.#rdmaDeclined(`answered with ${value}`)
     state.result = parsed
     return undefined
   }
@@ -181,8 +193,10 @@ export class Negotiation {
       const wish = wishOf(definition.key, this.#preferences)
       if (wish === undefined || !this.#relevant(definition)) continue
       const state = this.#state(definition.key)
+      // Over RDMA a digest could only be None, which is the default (RFC 7145 §6.2).
+      if (isDigest(definition.key) && this.#withoutDigests) continue
       const says = definition.declarative
-        ? this.#declares(definition, state)
+        ? this.#declares(definition, state, wish)
         : !state.settled && state.proposed === undefined && this.#proposes(definition, wish, leaving)
       if (!says) continue
       if (definition.declarative) state.declared = true
@@ -192,9 +206,10 @@ export class Negotiation {
     return pairs
   }
 
-  #declares(definition: KeyDefinition, state: KeyState): boolean {
+  #declares(definition: KeyDefinition, state: KeyState, wish: Wish): boolean {
     if (state.declared || (definition.senders !== "both" && definition.senders !== this.#role)) return false
     if (definition.key === "MaxRecvDataSegmentLength") return !this.#rdmaPossible
+    if (definition.iser && isDefault(definition, wish)) return false
     // Initiators in use hang up on keys they don't know: the target says these only to those that said them first.
     return this.#role === "initiator" || state.peer !== undefined
   }
@@ -217,7 +232,8 @@ export class Negotiation {
       if (definition.declarative || state.settled || wish === undefined || !this.#relevant(definition))
         continue
       if (needsNoAnswer(definition, state.proposed)) state.result = state.proposed as boolean
-      else this.#requireDefault(definition, wish, "it was not negotiated")
+      else if (definition.key !== "RDMAExtensions" || !this.#rdma)
+        this.#requireDefault(definition, wish, "it was not negotiated")
       delete state.proposed
       state.settled = true
     }
@@ -251,24 +267,27 @@ export class Negotiation {
     }
   }
 
-  /** Both directions' largest data segment: declared by each side, with iSER negotiated (RFC 7145 §6.2). */
+  /**
+   * Both directions' largest data segment: declared by each side, with iSER negotiated (RFC 7145 §6.2). What an initiator
+   * names there counts only if it knows RFC 7145's other keys as well; the others are known to have less room.
+   */
   #segments(): Pick<NegotiatedKeys, "maxRecvDataSegmentLength" | "maxSendDataSegmentLength"> {
     if (this.#rdma) {
       const initiator = this.#value("InitiatorRecvDataSegmentLength") as number
       const target = this.#value("TargetRecvDataSegmentLength") as number
+      const room =
+        this.#peer("MaxOutstandingUnexpectedPDUs") === undefined ? ISER_INITIATOR_SEGMENT_BYTES : initiator
       return this.#role === "target"
-        ? { maxRecvDataSegmentLength: target, maxSendDataSegmentLength: initiator }
+        ? { maxRecvDataSegmentLength: target, maxSendDataSegmentLength: Math.min(initiator, room) }
         : { maxRecvDataSegmentLength: initiator, maxSendDataSegmentLength: target }
     }
     const key = "MaxRecvDataSegmentLength"
-    const declared = this.#state(key).declared
-    return {
-      maxRecvDataSegmentLength: declared
-        ? this.#preferences.maxRecvDataSegmentLength
-        : (defaultOf(findKey(key)!) as number),
-      maxSendDataSegmentLength:
-        (this.#peer(key) as number | undefined) ?? (defaultOf(findKey(key)!) as number),
-    }
+    const untold = defaultOf(findKey(key)!) as number
+    const own = this.#state(key).declared ? (wishOf(key, this.#preferences) as number) : untold
+    const peers = (this.#peer(key) as number | undefined) ?? untold
+    // A discovery session over iSER: the receives are those of the login, whatever was declared.
+    const most = this.#rdmaAlready ? LOGIN_DATA_SEGMENT_BYTES_MAX : Infinity
+    return { maxRecvDataSegmentLength: own, maxSendDataSegmentLength: Math.min(peers, most) }
   }
 
   /** The largest data segment of a login PDU to the peer: the default until it declares less. */
@@ -295,8 +314,22 @@ export class Negotiation {
     return this.#value("MaxBurstLength") as number
   }
 
+  get #rdmaAlready(): boolean {
+    return this.#preferences.iser?.rdmaAlready === true
+  }
+
+  /**
+   * Whether the session runs over iSER. A target takes an initiator that has come over RDMA, and doesn't mention the
+   * key or mentions it last, at its deed.
+   */
   get #rdma(): boolean {
-    return this.#states.get("RDMAExtensions")?.result === true
+    const implied = this.#role === "target" && this.#rdmaAlready && this.#sessionType === "Normal"
+    return implied || this.#states.get("RDMAExtensions")?.result === true
+  }
+
+  /** RDMA guards its data itself (RFC 7145 §6.2); so it does for a discovery session, which can't say RDMAExtensions. */
+  get #withoutDigests(): boolean {
+    return this.#rdmaPossible || this.#rdmaAlready
   }
 
   /** Agreed on, or proposed by us and not yet answered. */
@@ -311,65 +344,15 @@ export class Negotiation {
     return this.#rdmaPossible
   }
 
+  /** On an RDMA connection there is nothing else to fall back to: open-iscsi gives up as well. */
+  #rdmaDeclined(how: string): void {
+    if (this.#rdmaAlready) throw breach(`RDMAExtensions is ${how}, on an RDMA connection`)
+  }
+
   #requireDefault(definition: KeyDefinition, wish: Wish, why: string): void {
+    if (definition.key === "RDMAExtensions") this.#rdmaDeclined(`not agreed on: ${why}`)
     if (!acceptsDefault(definition, wish)) {
       throw breach(`${definition.key}: ${why}, and ${format(defaultOf(definition))} is not acceptable here`)
     }
   }
-}
-
-/** No to an AND and Yes to an OR decide alone: the peer may leave out its answer, as LIO does (RFC 7143 §6.2.2). */
-function needsNoAnswer({ values }: KeyDefinition, proposed: KeyState["proposed"]): boolean {
-  return values.type === "boolean" && proposed === (values.result === "or")
-}
-
-const isDigest = (key: string) => key === "HeaderDigest" || key === "DataDigest"
-
-const format = (value: Value | readonly string[]): string =>
-  typeof value === "boolean"
-    ? formatBoolean(value)
-    : typeof value === "object"
-      ? value.join(",")
-      : String(value)
-
-/** The default of a key that has one. */
-function defaultOf({ values }: KeyDefinition): Value {
-  return "default" in values ? values.default : ""
-}
-
-/** A value of the key's type and range; undefined: it isn't one. */
-function parseValue({ values }: KeyDefinition, text: string): Value | undefined {
-  switch (values.type) {
-    case "boolean":
-      return parseBoolean(text)
-    case "number": {
-      const number = parseNumber(text)
-      if (number === undefined) return undefined
-      if (number === 0 && values.zeroMeansNoLimit) return 0
-      return number >= values.min && number <= values.max ? number : undefined
-    }
-    default:
-      return text
-  }
-}
-
-/** The key's result function applied to both sides' wishes. */
-function combine({ values }: KeyDefinition, a: Value, b: Value): Value {
-  if (values.type === "boolean")
-    return values.result === "and" ? a === true && b === true : a === true || b === true
-  if (values.type !== "number") return a
-  return values.result === "minimum" ? Math.min(a as number, b as number) : Math.max(a as number, b as number)
-}
-
-const isDefault = (definition: KeyDefinition, wish: Wish): boolean =>
-  format(wish) === format(defaultOf(definition))
-
-/** Whether the default may stay in force although we wish for something else. */
-function acceptsDefault(definition: KeyDefinition, wish: Wish): boolean {
-  if (definition.values.type === "list")
-    return (wish as readonly string[]).includes(definition.values.default)
-  // A matter of taste, and not worth another round.
-  if (definition.key === "DefaultTime2Wait" || definition.key === "DefaultTime2Retain") return true
-  const value = defaultOf(definition)
-  return combine(definition, value, wish as Value) === value
 }

@@ -1,3 +1,4 @@
+import { LOGIN_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.ts"
 import type { KeyPreferences } from "./keys.ts"
 
 /** What one side brings to a key: its part of an AND, OR, minimum or maximum, or its choices in order of preference. */
@@ -9,7 +10,10 @@ const wishes: Readonly<Record<string, (preferences: KeyPreferences) => Wish | un
   MaxConnections: (p) => p.maxConnections,
   InitialR2T: (p) => p.initialR2T,
   ImmediateData: (p) => p.immediateData,
-  MaxRecvDataSegmentLength: (p) => p.maxRecvDataSegmentLength,
+  MaxRecvDataSegmentLength: (p) =>
+    p.iser?.rdmaAlready
+      ? Math.min(p.maxRecvDataSegmentLength, LOGIN_DATA_SEGMENT_BYTES_MAX)
+      : p.maxRecvDataSegmentLength,
   MaxBurstLength: (p) => p.maxBurstLength,
   FirstBurstLength: (p) => p.firstBurstLength,
   DefaultTime2Wait: (p) => p.defaultTime2Wait,
@@ -26,6 +30,8 @@ const wishes: Readonly<Record<string, (preferences: KeyPreferences) => Wish | un
   TargetRecvDataSegmentLength: (p) => p.iser?.targetRecvDataSegmentLength,
   MaxOutstandingUnexpectedPDUs: (p) => p.iser?.maxOutstandingUnexpectedPdus,
   MaxAHSLength: (p) => p.iser?.maxAhsLength,
+  // What all running code does, undeclared: the buffer a target reads from begins behind the unsolicited data.
+  TaggedBufferForSolicitedDataOnly: (p) => (p.iser ? true : undefined),
 }
 
 /** Undefined: we have nothing to say on this key. */

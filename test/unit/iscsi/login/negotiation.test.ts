@@ -290,65 +290,6 @@ test("task reporting and protocol level", () => {
   assert.ok(!propose(initiator()).includes("TaskReporting"))
 })
 
-const iser = {
-  initiatorRecvDataSegmentLength: 262144,
-  targetRecvDataSegmentLength: 8192,
-  maxOutstandingUnexpectedPdus: 4,
-  maxAhsLength: 0,
-}
-
-test("iSER keys on a plain connection: declined, never NotUnderstood", () => {
-  assert.equal(
-    hear(
-      target(),
-      "InitiatorRecvDataSegmentLength=262144 TargetRecvDataSegmentLength=8192 RDMAExtensions=Yes",
-    ),
-    "RDMAExtensions=No InitiatorRecvDataSegmentLength=Irrelevant TargetRecvDataSegmentLength=Irrelevant",
-  )
-  assert.equal(hear(target(), "MaxOutstandingUnexpectedPDUs=2 MaxAHSLength=0 iSERHelloRequired=No"), "")
-  assert.ok(!/RDMA|Recv.*8192|AHS|Unexpected/.test(propose(target())))
-  assert.ok(!propose(initiator()).includes("RDMA"))
-})
-
-test("iSER keys with RDMAExtensions, as open-iscsi sends them (the extension last)", () => {
-  const ours = target({ iser })
-  const answers = hear(
-    ours,
-    "HeaderDigest=CRC32C,None InitiatorRecvDataSegmentLength=131072 TargetRecvDataSegmentLength=65536 RDMAExtensions=Yes",
-  )
-  assert.equal(
-    answers,
-    "RDMAExtensions=Yes HeaderDigest=None InitiatorRecvDataSegmentLength=131072 TargetRecvDataSegmentLength=8192",
-  )
-  assert.equal(propose(ours), "", "no key the initiator didn't bring up")
-  const { maxSendDataSegmentLength, maxRecvDataSegmentLength, rdmaExtensions } = ours.result()
-  assert.deepEqual([maxSendDataSegmentLength, maxRecvDataSegmentLength, rdmaExtensions], [131072, 8192, true])
-})
-
-test("the target declares iSER limits to those that declared theirs", () => {
-  const ours = target({ iser })
-  hear(ours, "RDMAExtensions=Yes MaxOutstandingUnexpectedPDUs=8 TaggedBufferForSolicitedDataOnly=Yes")
-  assert.equal(propose(ours), "MaxOutstandingUnexpectedPDUs=4")
-  const keys = ours.result()
-  assert.equal(keys.peerMaxOutstandingUnexpectedPdus, 8)
-  assert.equal(keys.peerMaxAhsLength, undefined)
-  assert.equal(keys.taggedBufferForSolicitedDataOnly, true)
-  refuses(() => hear(target({ iser }), "MaxOutstandingUnexpectedPDUs=1"), /not a legal value/)
-})
-
-test("our initiator over iSER proposes the extension first, and takes LIO's echo", () => {
-  const ours = initiator({ iser })
-  const offer = propose(ours)
-  assert.match(offer, /^RDMAExtensions=Yes /)
-  assert.ok(!/ MaxRecvDataSegmentLength/.test(offer))
-  hear(
-    ours,
-    "RDMAExtensions=Yes InitiatorRecvDataSegmentLength=262144 TargetRecvDataSegmentLength=8192 MaxOutstandingUnexpectedPDUs=4",
-  )
-  const { maxRecvDataSegmentLength, maxSendDataSegmentLength } = ours.result()
-  assert.deepEqual([maxRecvDataSegmentLength, maxSendDataSegmentLength], [262144, 8192])
-})
-
 test("in full feature phase only what may change is taken", () => {
   const ours = target()
   hear(ours, "MaxRecvDataSegmentLength=4096")
