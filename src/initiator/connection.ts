@@ -128,8 +128,8 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
     this.expStatSn = login.expStatSn
     this.expCmdSn = login.expCmdSn
     this.maxCmdSn = login.maxCmdSn
-    this.datamover.allocateConnectionResources()
     this.datamover.noticeKeyValues(login.keys)
+    this.datamover.allocateConnectionResources()
     this.datamover.enableDatamover()
     this.#keepalive.start()
   }

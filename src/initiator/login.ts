@@ -171,14 +171,23 @@ class LoginAttempt implements LoginReceiver {
       case "request":
         return this.#send(step.request)
       case "accepted":
-        this.#signal.removeEventListener("abort", this.#onAbort)
-        return this.#accept(this.#connection, step.login)
+        return this.#enter(step.login)
       case "redirect":
         this.#end()
         return this.#redirect(step)
       case "refused":
         return this.#fail(step.error)
     }
+  }
+
+  #enter(login: EstablishedLogin): void {
+    try {
+      this.#accept(this.#connection, login)
+    } catch (error) {
+      // What the full feature phase needs can't be had.
+      return this.#fail(error as Error)
+    }
+    this.#signal.removeEventListener("abort", this.#onAbort)
   }
 
   lost(error: Error): void {

@@ -303,11 +303,11 @@ export class Session implements ConnectionUser {
       this.#parameters(),
       this.services,
       ({ connection, login, portal, home }) => {
+        connection.enterFullFeaturePhase(this, { ...login, cmdSn: FIRST_CMD_SN })
         this.#connection = connection
         this.#login = login
         this.#portal = portal
         this.#home = home
-        connection.enterFullFeaturePhase(this, { ...login, cmdSn: FIRST_CMD_SN })
       },
       signal,
     )

@@ -1,10 +1,11 @@
 import type { Timer } from "../base/clock.ts"
+import type { SanletError } from "../base/errors.ts"
 import { DISCOVERY_SESSIONS_MAX, LOGIN_DEADLINE_MS, SESSIONS_MAX } from "../base/limits.ts"
 import { isPromise } from "../base/completion.ts"
 import type { ReceivedPdu } from "../iscsi/da.ts"
 import { Opcode } from "../iscsi/pdu/bhs.ts"
 import { LoginRequest } from "../iscsi/pdu/index.ts"
-import { targetKeyPreferences } from "../iscsi/login/keys.ts"
+import { type KeyPreferences, targetIserPreferences, targetKeyPreferences } from "../iscsi/login/keys.ts"
 import type {
   AcceptedLogin,
   Admission,
@@ -122,16 +123,15 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   #accept(response: { header: Uint8Array; data: Uint8Array }, login: AcceptedLogin): void {
     const connection = this.#connection
     const session = this.#session!
+    connection.keys = session.keysOf(login.keys)
+    connection.datamover.noticeKeyValues(connection.keys)
     try {
       connection.datamover.allocateConnectionResources()
     } catch (error) {
-      // It's gone, we just haven't been told yet.
-      return this.lost(error as Error)
+      return this.#noResources(error as SanletError)
     }
     connection.session = session
-    connection.keys = session.keysOf(login.keys)
     connection.statSn = login.statSn
-    connection.datamover.noticeKeyValues(connection.keys)
     connection.datamover.enableDatamover(response)
     connection.enterFullFeaturePhase(
       (which) => this.#portal.sendTargets(session, connection, which),
@@ -142,6 +142,13 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
       "logged in",
     )
     this.#end()
+  }
+
+  /** What iSER needs can't be had (RFC 7145 §5.1.2): the initiator may come back later, or over TCP. */
+  #noResources(error: SanletError): void {
+    // The connection is gone, we just haven't been told yet.
+    if (error.code === "ERR_CONNECTION_LOST") return this.lost(error)
+    this.#apply(this.#login.refuse(LoginStatus.outOfResources, error.message))
   }
 
   #end(): void {
@@ -160,7 +167,7 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     const { portalGroupTag } = this.#portal
     if (login.sessionType === "Discovery") {
       const auth = this.#entity.options.discoveryAuth
-      return { kind: "granted", keys: targetKeyPreferences, portalGroupTag, ...(auth && { auth }) }
+      return { kind: "granted", keys: this.#keys(), portalGroupTag, ...(auth && { auth }) }
     }
     const target = this.#entity.targets.get(login.targetName ?? "")
     if (!target?.isIn(portalGroupTag))
@@ -173,11 +180,18 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     const { auth, alias, keys } = target.options
     return {
       kind: "granted",
-      keys: { ...targetKeyPreferences, ...keys },
+      keys: this.#keys(keys),
       portalGroupTag,
       ...(auth && { auth }),
       ...(alias !== undefined && { alias }),
     }
+  }
+
+  /** What the login is negotiated with: over RDMA iSER's keys belong to it, over TCP they are declined. */
+  #keys(own: Partial<KeyPreferences> = {}): KeyPreferences {
+    const keys = { ...targetKeyPreferences, ...own }
+    if (this.#connection.datamover.transport === "tcp") return keys
+    return { ...keys, iser: { ...targetIserPreferences, ...keys.iser, rdmaAlready: true } }
   }
 
   /** Which session the login makes or joins (RFC 7143 §6.3.1, §6.3.5, §6.3.6). */
@@ -257,8 +271,12 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     if (!session || !same || session.endedBy) {
       return refused(LoginStatus.sessionDoesNotExist, `no session with TSIH ${login.tsihRequested}`)
     }
-    const old = session.connections.get(login.cid)
     const { maxConnections } = session.keys
+    // RDMAExtensions is the leading connection's word for all of a session's (RFC 7145 §6.3).
+    if (session.keys.rdmaExtensions !== login.keys.rdmaExtensions) {
+      return refused(LoginStatus.cannotIncludeInSession, "the session's connections have another transport")
+    }
+    const old = session.connections.get(login.cid)
     if (!old && session.connections.size >= maxConnections) {
       return refused(LoginStatus.tooManyConnections, `MaxConnections is ${maxConnections}`)
     }

@@ -149,8 +149,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
       case Opcode.dataOut:
         return unsolicitedDataReceived(this, pdu, false)
       case Opcode.snackRequest:
-        // Nothing is kept to be sent again at ErrorRecoveryLevel 0 (RFC 7143 §11.16).
-        return this.reject(RejectReason.snackReject, pdu)
+        return this.reject(this.#snackRefusal, pdu)
       case Opcode.loginRequest:
         this.reject(RejectReason.protocolError, pdu)
         return this.fail("a Login Request in full feature phase")
@@ -165,6 +164,11 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
     this.reject(reason, pdu)
     if (reason === RejectReason.dataDigestError) this.#damaged(message, pdu)
     else this.fail(message)
+  }
+
+  /** Nothing is kept to be sent again at ErrorRecoveryLevel 0 (RFC 7143 §11.16); over iSER there is no SNACK (RFC 7145 §7.3.11). */
+  get #snackRefusal(): number {
+    return this.datamover.transport === "iser" ? RejectReason.protocolError : RejectReason.snackReject
   }
 
   /**
