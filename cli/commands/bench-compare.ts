@@ -1,6 +1,5 @@
-import { writeFileSync } from "node:fs"
+import { closeSync, openSync, writeFileSync } from "node:fs"
 import { systemRandom } from "../../src/base/random.ts"
-import { SanletError } from "../../src/base/errors.ts"
 import { type BenchWorkload, compare, type CompareProgress } from "../../src/control/bench/compare.ts"
 import {
   type CpuMeter,
@@ -13,6 +12,7 @@ import {
 import { type ComparisonReport, dayOf, machineName } from "../../src/control/bench/report.ts"
 import { located } from "../../src/control/located.ts"
 import { type Disk, formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
+import { UsageError } from "../errors.ts"
 import { initiatorFor, type LoginOptions } from "../initiator.ts"
 import { comparisonPage } from "../output/chart/page.ts"
 import { nameOf, workloadName } from "../output/chart/words.ts"
@@ -49,6 +49,8 @@ export async function compareTransports(
 ): Promise<void> {
   const { terminal, signal } = session
   const shown = formatIscsiUrl(parseDiskUrl(url, terminal.env))
+  // What can't be written shall be told before minutes of measuring.
+  if (options.chart !== undefined) closeSync(openSync(options.chart, "a"))
   const disks: Disk[] = []
   const line = new LiveLine(terminal.err, terminal.clock)
   try {
@@ -120,7 +122,7 @@ function targetOf(
   const found = targetPid === undefined ? port !== undefined && peerProcess(port) : processOf(targetPid)
   const meter = found && cpuOf(found.pid)
   if (targetPid !== undefined && !meter) {
-    throw new SanletError("ERR_TARGET_PID", `--target-pid ${targetPid}: this machine has no such process`)
+    throw new UsageError(`--target-pid ${targetPid}: this machine has no such process`)
   }
   return found && meter ? { process: found, meter } : undefined
 }
@@ -134,10 +136,11 @@ function progressText(progress: CompareProgress, options: CompareCommandOptions,
 }
 
 function show(report: ComparisonReport, options: CompareCommandOptions, terminal: Terminal): void {
-  if (options.chart !== undefined) writeFileSync(options.chart, comparisonPage(report))
   if (options.json) printJson(terminal, report)
   else print(terminal, ...text(report, terminal))
-  if (options.chart !== undefined) tell(terminal, `charts written to ${options.chart}`)
+  if (options.chart === undefined) return
+  writeFileSync(options.chart, comparisonPage(report))
+  tell(terminal, `charts written to ${options.chart}`)
 }
 
 const COLUMNS = 80

@@ -1,8 +1,8 @@
-import { SanletError } from "../../src/base/errors.ts"
 import { systemRandom } from "../../src/base/random.ts"
 import { bench, type BenchPart, type BenchResult, type BenchTick } from "../../src/control/bench/bench.ts"
 import { located } from "../../src/control/located.ts"
 import { formatIscsiUrl, parseDiskUrl } from "../../src/initiator/index.ts"
+import { UsageError } from "../errors.ts"
 import { initiatorFor, type LoginOptions } from "../initiator.ts"
 import { workloadName } from "../output/chart/words.ts"
 import { formatCount, formatLatency, formatRate, formatSeconds } from "../output/numbers.ts"
@@ -43,7 +43,8 @@ export async function benchDisk(url: string, options: BenchCommandOptions, sessi
   else await measure(url, options, session)
 }
 
-const writePercentOf = ({ write }: Pick<BenchCommandOptions, "write">): number => (write === true ? 100 : (write ?? 0))
+const writePercentOf = ({ write }: Pick<BenchCommandOptions, "write">): number =>
+  write === true ? 100 : (write ?? 0)
 
 function comparisonOf(options: BenchCommandOptions, transports: readonly Transport[]): CompareCommandOptions {
   const { depth, pattern, duration, rounds = ROUNDS, initiator, targetPid, chart, json } = options
@@ -69,10 +70,7 @@ async function measure(url: string, options: BenchCommandOptions, session: Sessi
   const [block = COMPARED_BLOCKS[0]!, ...more] = options.block ?? []
   const useless = ["rounds", "targetPid", "chart"].filter((name) => name in options)
   if (more.length > 0 || useless.length > 0) {
-    throw new SanletError(
-      "ERR_BENCH_OPTIONS",
-      "several block sizes, --rounds, --target-pid and --chart belong to --compare",
-    )
+    throw new UsageError("several block sizes, --rounds, --target-pid and --chart belong to --compare")
   }
   await measureOne(url, { ...options, depth: options.depth ?? DEPTH, block }, session)
 }

@@ -9,17 +9,21 @@ import { type Drawing, line, rect, runs, text, ticks, whisker } from "./svg.ts"
 import { formatCpu, formatRatio, nameOf, workloadName } from "./words.ts"
 
 const LABELS = 216
-const PLOT = 196
 const FIGURES = 148
 const GAP = 24
 const BAR = 12
 const BAR_GAP = 3
 const GROUP_GAP = 18
-const HEAD = 66
-const WIDTH = LABELS + 2 * (PLOT + FIGURES) + GAP
+const HEAD_MIN = 66
+const LEGEND_STEP = 18
+
+/** Two plots as wide as told, with all around them. */
+export const overviewWidth = (plot: number): number => LABELS + 2 * (plot + FIGURES) + GAP
 
 interface Column {
   readonly left: number
+  /** Of the bars, without the figures behind them. */
+  readonly width: number
   readonly title: string
   readonly note: string
   readonly ratioOf: (side: ComparedSide, first: ComparedSide) => Spread | undefined
@@ -42,10 +46,11 @@ function cpuFigure({ figures: { initiatorCpu, targetCpu } }: ComparedSide): stri
   return initiatorCpu ? formatCpu(initiatorCpu.median + (targetCpu?.median ?? 0)) : "-"
 }
 
-function columnsOf(first: string, complete: boolean): readonly Column[] {
+function columnsOf(first: string, complete: boolean, width: number): readonly Column[] {
   return [
     {
       left: LABELS,
+      width,
       title: "Throughput",
       note: `${first} = 1x, longer is better`,
       ratioOf: (side, to) => (side === to ? WHOLE : side.ratios.bytesPerSecond),
@@ -57,7 +62,8 @@ function columnsOf(first: string, complete: boolean): readonly Column[] {
             : `${formatCount(iops.median)} IOPS`,
     },
     {
-      left: LABELS + PLOT + FIGURES + GAP,
+      left: LABELS + width + FIGURES + GAP,
+      width,
       title: complete ? "CPU time per GiB, both sides" : "CPU time per GiB, initiator",
       note: `${first} = 1x, shorter is better`,
       ratioOf: cpuRatio,
@@ -66,28 +72,29 @@ function columnsOf(first: string, complete: boolean): readonly Column[] {
   ]
 }
 
-/** Throughput and CPU time of every workload, one bar per contestant. */
-export function overview(workloads: readonly ComparedWorkload[]): Drawing {
+/** Throughput and CPU time of every workload, one bar per contestant, in plots `plot` px wide. */
+export function overview(workloads: readonly ComparedWorkload[], plot: number): Drawing {
   const labels = workloads[0]?.sides.map(({ label }) => label) ?? []
   const groupHeight = labels.length * (BAR + BAR_GAP) + GROUP_GAP
-  const foot = HEAD + workloads.length * groupHeight
+  const head = Math.max(HEAD_MIN, 12 + labels.length * LEGEND_STEP)
+  const foot = head + workloads.length * groupHeight
   const complete = workloads.every(({ sides }) => sides.every(({ figures }) => figures.targetCpu))
-  const columns = columnsOf(nameOf(labels[0] ?? ""), complete)
+  const columns = columnsOf(nameOf(labels[0] ?? ""), complete, plot)
   return {
-    width: WIDTH,
+    width: overviewWidth(plot),
     height: foot + 16,
     parts: [
       ...legend(labels),
-      ...workloads.flatMap((workload, i) => workloadLabel(workload, HEAD + i * groupHeight, groupHeight)),
-      ...columns.flatMap((column) => columnParts(column, workloads, groupHeight, foot)),
+      ...workloads.flatMap((workload, i) => workloadLabel(workload, head + i * groupHeight, groupHeight)),
+      ...columns.flatMap((column) => columnParts(column, workloads, groupHeight, head, foot)),
     ],
   }
 }
 
 function legend(labels: readonly string[]): string[] {
   return labels.flatMap((label, i) => [
-    rect(0, 4 + i * 18, 11, 11, { kind: `s${i}` }),
-    text(18, 14 + i * 18, nameOf(label), { kind: "side" }),
+    rect(0, 4 + i * LEGEND_STEP, 11, 11, { kind: `s${i}` }),
+    text(18, 14 + i * LEGEND_STEP, nameOf(label), { kind: "side" }),
   ])
 }
 
@@ -103,23 +110,24 @@ function columnParts(
   column: Column,
   workloads: readonly ComparedWorkload[],
   groupHeight: number,
+  head: number,
   foot: number,
 ): string[] {
-  const { left, title, note, ratioOf } = column
+  const { left, width, title, note, ratioOf } = column
   const highest = Math.max(
     1,
     ...workloads.flatMap(({ sides }) => sides.map((side) => ratioOf(side, sides[0]!)?.high ?? 0)),
   )
-  const marks = ticks(highest, highest > 2.5 ? 3 : 2)
-  const x = (value: number): number => left + (value / (marks.at(-1) || 1)) * PLOT
+  const marks = ticks(highest, 3)
+  const x = (value: number): number => left + (value / (marks.at(-1) || 1)) * width
   const grid = marks.flatMap((mark) => [
-    line(x(mark), HEAD - 8, x(mark), foot - 8, mark === 1 ? "one" : "grid"),
+    line(x(mark), head - 8, x(mark), foot - 8, mark === 1 ? "one" : "grid"),
     text(x(mark), foot + 8, `${mark}x`, { kind: "tick", anchor: "middle" }),
   ])
-  if (!marks.includes(1)) grid.push(line(x(1), HEAD - 8, x(1), foot - 8, "one"))
+  if (!marks.includes(1)) grid.push(line(x(1), head - 8, x(1), foot - 8, "one"))
   const bars = workloads.flatMap((workload, i) =>
     workload.sides.flatMap((side, row) =>
-      bar(column, side, workload.sides[0]!, row, HEAD + i * groupHeight + row * (BAR + BAR_GAP), x),
+      bar(column, side, workload.sides[0]!, row, head + i * groupHeight + row * (BAR + BAR_GAP), x),
     ),
   )
   return [text(left, 14, title, { kind: "panel" }), text(left, 32, note, { kind: "note" }), ...grid, ...bars]

@@ -25,6 +25,9 @@ const PAGE_STYLE = `
   .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(290px, 1fr)); gap: 20px 36px }
   svg { display: block; width: 100%; height: auto }
   .scroll { overflow-x: auto }
+  .scroll > svg { min-width: 760px }
+  details { margin-top: 14px }
+  summary { color: var(--quiet); font-size: 12px; cursor: pointer }
   table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
   th, td { padding: 5px 12px 5px 0; border-top: 1px solid var(--line); text-align: right }
   th:first-child { text-align: left; font-weight: 400; color: var(--quiet) }
@@ -49,6 +52,11 @@ const titleOf = (labels: readonly string[]): string => labels.map(nameOf).join("
 const method = ({ rounds, roundMs }: ComparisonReport): string =>
   `Medians of ${rounds} rounds of ${formatSeconds(roundMs / 1000)} each, in turns; whiskers from the lowest to the highest round.`
 
+/** So that text is as large in the glance as in the panels. */
+const PAGE_PLOT = 288
+/** For the width READMEs are shown with. */
+const PICTURE_PLOT = 180
+
 /** A page of its own: nothing is loaded from elsewhere, nothing runs. */
 export function comparisonPage(report: ComparisonReport): string {
   const labels = report.workloads[0]?.sides.map(({ label }) => label) ?? []
@@ -72,7 +80,7 @@ export function comparisonPage(report: ComparisonReport): string {
 <p>${escapeXml(report.subject)}</p>
 <p>${escapeXml(`${report.date}: ${report.machine}`)}</p>
 <section class="card-box scroll">
-${element(overview(report.workloads), `Throughput and CPU time in units of ${nameOf(first)}`)}
+${element(overview(report.workloads, PAGE_PLOT), `Throughput and CPU time in units of ${nameOf(first)}`)}
 </section>
 ${report.workloads.map(section).join("\n")}
 <footer>
@@ -133,7 +141,7 @@ export function comparisonPicture(
   title: string,
   notes: readonly string[] = [],
 ): string {
-  const inner = overview(report.workloads)
+  const inner = overview(report.workloads, PICTURE_PLOT)
   const lines = [method(report), `${report.date}: ${report.machine}`, ...notes]
   const width = inner.width + 2 * MARGIN
   const height = FILE_HEAD + inner.height + 20 + lines.length * 16 + 10

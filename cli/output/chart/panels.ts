@@ -13,6 +13,8 @@ const TRACK = 44
 const BAR_AT = 19
 const BAR = 12
 const FOOT = 20
+/** A tick's label nearer to the edge than this stands inwards of its tick. */
+const EDGE = 18
 
 type Run = readonly [content: string, kind: string]
 
@@ -31,9 +33,9 @@ interface Axis {
 
 function panel(title: string, note: string, axis: Axis, tracks: readonly Track[]): Drawing {
   const foot = HEAD + tracks.length * TRACK
-  const grid = axis.ticks.flatMap((tick, i) => {
-    const anchor = i === 0 ? "start" : i === axis.ticks.length - 1 ? "end" : "middle"
+  const grid = axis.ticks.flatMap((tick) => {
     const x = axis.x(tick)
+    const anchor = x < EDGE ? "start" : x > WIDTH - EDGE ? "end" : "middle"
     return [
       line(x, HEAD + 12, x, foot, "grid"),
       text(x, foot + 14, axis.format(tick), { kind: "tick", anchor }),
@@ -51,22 +53,28 @@ function panel(title: string, note: string, axis: Axis, tracks: readonly Track[]
   return { width: WIDTH, height: foot + FOOT, parts: [...head, ...grid, ...rows] }
 }
 
-/** From 0; the last tick is the end. */
-function linear(end: number, format: (value: number) => string): Axis {
-  const marks = ticks(end, 4)
-  const last = marks.at(-1) || 1
-  return { ticks: marks, x: (value) => (value / last) * WIDTH, format }
-}
+type Unit = readonly [size: number, name: string]
 
-/** A binary unit for all ticks of an axis: steps of it are round. */
-function rateAxis(end: number): Axis {
-  const [unit, name] =
-    end >= 2 ** 30 ? [2 ** 30, "GiB/s"] : end >= 2 ** 20 ? [2 ** 20, "MiB/s"] : [2 ** 10, "KiB/s"]
-  const { ticks: marks, x } = linear(end / unit, String)
+const RATES: readonly Unit[] = [
+  [2 ** 30, "GiB/s"],
+  [2 ** 20, "MiB/s"],
+  [2 ** 10, "KiB/s"],
+]
+const TIMES: readonly Unit[] = [
+  [1000, "s"],
+  [1, "ms"],
+]
+
+/** From 0 to the last tick, in the largest unit there is two of: steps of it are round. The last tick names it. */
+function linear(end: number, units: readonly Unit[]): Axis {
+  const [size, name] = units.find(([unit]) => end >= 2 * unit) ?? units.at(-1)!
+  const marks = ticks(end / size, 4)
+  const last = marks.at(-1) || 1
   return {
-    ticks: marks.map((mark) => mark * unit),
-    x: (value) => x(value / unit),
-    format: (value) => (value === 0 ? "0" : `${Number((value / unit).toFixed(2))} ${name}`),
+    ticks: marks.map((mark) => mark * size),
+    x: (value) => (value / size / last) * WIDTH,
+    format: (value) =>
+      `${Number((value / size).toFixed(3))}${value / size >= last * 0.999 ? ` ${name}` : ""}`,
   }
 }
 
@@ -77,7 +85,7 @@ const roundsTitle = (side: ComparedSide, metric: Metric, format: (value: number)
   `${nameOf(side.label)}, round by round: ${side.rounds.map((round) => (round[metric] === undefined ? "-" : format(round[metric]))).join(", ")}`
 
 function throughput({ sides }: ComparedWorkload): Drawing {
-  const axis = rateAxis(highest(sides, "bytesPerSecond"))
+  const axis = linear(highest(sides, "bytesPerSecond"), RATES)
   const tracks = sides.map((side, i): Track => {
     const { bytesPerSecond, iops } = side.figures
     if (!bytesPerSecond || !iops)
@@ -106,6 +114,12 @@ const PERCENTILES = [
   ["p99.9", "latencyP999"],
 ] as const
 
+/** A round number of them: "3 ms", not "3.00 ms". */
+const roundLatency = (milliseconds: number): string =>
+  formatLatency(milliseconds)
+    .replace(/(\.\d*?)0+(?= )/, "$1")
+    .replace(". ", " ")
+
 function latency({ sides }: ComparedWorkload): Drawing {
   const all = sides.flatMap(({ figures }) =>
     PERCENTILES.flatMap(([, metric]) => figures[metric]?.median ?? []),
@@ -115,7 +129,7 @@ function latency({ sides }: ComparedWorkload): Drawing {
   // A tail of less than a doubling is drawn on a doubling: a hair's breadth shall not look like a mile.
   const [from, to] = high / low < 3 ? [low / 1.3, low * 3] : [low, high]
   const x = (value: number) => 6 + (Math.log(value / from) / Math.log(to / from)) * (WIDTH - 12)
-  const axis: Axis = { ticks: logTicks(from, to), x, format: formatLatency }
+  const axis: Axis = { ticks: logTicks(from, to), x, format: roundLatency }
   const tracks = sides.map((side, i): Track => {
     const points = PERCENTILES.flatMap(([name, metric]) => {
       const spread = side.figures[metric]
@@ -159,7 +173,7 @@ function cpu({ sides }: ComparedWorkload): Drawing {
   const totals = sides.map(
     ({ figures }) => (figures.initiatorCpu?.median ?? 0) + (figures.targetCpu?.median ?? 0),
   )
-  const axis = linear(Math.max(...totals), (value) => (value === 0 ? "0" : formatCpu(value)))
+  const axis = linear(Math.max(...totals), TIMES)
   const tracks = sides.map((side, i): Track => {
     const { initiatorCpu, targetCpu } = side.figures
     const own = initiatorCpu?.median ?? 0

@@ -1,4 +1,4 @@
-/** How charts look, on light and on dark pages. `scope` stands before every selector. */
+/** How charts look on light pages. Text keeps clear of lines that run behind it. */
 const light = `
   text { font: 12px system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; fill: #1f2937; font-variant-numeric: tabular-nums }
   .title { font-size: 17px; font-weight: 600 }
@@ -6,7 +6,7 @@ const light = `
   .side { fill: #374151 }
   .quiet { fill: #6b7280 }
   .note, .tick { font-size: 11px; fill: #6b7280 }
-  .good { font-weight: 600; fill: #15803d } .bad { font-weight: 600; fill: #b45309 }
+  .value, .quiet { paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
   .card { fill: #ffffff; stroke: #e5e7eb }
   .grid { stroke: #e5e7eb } .one { stroke: #6b7280; stroke-dasharray: 3 3 }
   .whisker { stroke: #111827; stroke-opacity: .55 }
@@ -16,11 +16,12 @@ const light = `
   .ring { fill: #ffffff }
   .pale { fill-opacity: .42 }`
 
+/** What is different on dark ones. */
 const dark = `
   text { fill: #e5e7eb }
   .side { fill: #d1d5db }
   .quiet, .note, .tick { fill: #9ca3af }
-  .good { fill: #4ade80 } .bad { fill: #fbbf24 }
+  .value, .quiet { stroke: #0d1117 }
   .card { fill: #0d1117; stroke: #30363d }
   .grid { stroke: #262c36 } .one { stroke: #8b949e }
   .whisker { stroke: #f3f4f6 }

@@ -266,10 +266,14 @@ targets:
 })
 
 describe("measuring", () => {
-  test("reads by default, writes only when told to", async (t) => {
+  async function disk(t: TestContext): Promise<{ cli: Cli; url: string }> {
     const cli = new Cli(t)
     const { urls } = await cli.serve(t, cli.path("a.img"), "--size", "8M")
-    const url = urls[0] ?? ""
+    return { cli, url: urls[0] ?? "" }
+  }
+
+  test("reads by default, writes only when told to", async (t) => {
+    const { cli, url } = await disk(t)
     const reads = await cli.run("bench", url, "--duration", "200ms", "--depth", "4")
     assert.equal(reads.exitCode, 0)
     assert.match(
@@ -293,6 +297,51 @@ describe("measuring", () => {
     assert.ok((result["reads"]?.["operations"] ?? 0) > 0)
     assert.ok((result["writes"]?.["operations"] ?? 0) > 0)
     assert.ok(fs.statSync(cli.path("a.img")).blocks > 0)
+  })
+
+  test("compares transports in turns, as a table, as JSON and as a page of charts", async (t) => {
+    const { cli, url } = await disk(t)
+    const brief = ["--compare", "tcp,tcp", "--duration", "200ms", "--rounds", "2"]
+    const text = await cli.run("bench", url, ...brief, "--block", "4k,64k", "--chart", cli.path("chart.html"))
+    assert.equal(text.exitCode, 0, text.err)
+    assert.match(
+      text.out,
+      /^4 KiB random reads, depth 32\n +TCP +TCP \(2\) +to TCP.*\nthroughput +[\d.]+ \w+\/s/,
+    )
+    assert.match(text.out, /\n64 KiB random reads, depth 8\n/)
+    assert.match(text.out, /CPU\/GiB initiator +[\d.]+ m?s/)
+    // Both ends are this process: whose time it was can't be told.
+    assert.match(text.out, /CPU\/GiB target +not known/)
+    assert.match(fs.readFileSync(cli.path("chart.html"), "utf8"), /^<!doctype html>[^]*<\/html>\n$/)
+    const json = await cli.run("bench", url, ...brief, "--json", "--target-pid", String(process.pid))
+    const { workloads, targetProcess } = JSON.parse(json.out) as {
+      workloads: { sides: { label: string; rounds: object[] }[] }[]
+      targetProcess: { pid: number }
+    }
+    assert.equal(workloads.length, 3)
+    assert.deepEqual(
+      workloads[0]?.sides.map(({ label, rounds }) => [label, rounds.length]),
+      [
+        ["tcp", 2],
+        ["tcp (2)", 2],
+      ],
+    )
+    assert.equal(targetProcess.pid, process.pid)
+  })
+
+  test("options of a comparison that can't be used are refused", async (t) => {
+    const { cli, url } = await disk(t)
+    for (const [args, exitCode, message] of [
+      [["--compare", "tcp"], 2, /two to four of tcp and iser/],
+      [["--compare", "tcp,udp"], 2, /two to four of tcp and iser/],
+      [["--chart", "x.html"], 2, /belong to --compare/],
+      [["--block", "4k,8k"], 2, /belong to --compare/],
+      [["--compare", "tcp,tcp", "--target-pid", "2147483647"], 2, /no such process/],
+    ] as const) {
+      const result = await cli.run("bench", url, "--duration", "100ms", ...args)
+      assert.equal(result.exitCode, exitCode, result.err)
+      assert.match(result.err, message)
+    }
   })
 })
 
