@@ -154,8 +154,8 @@ function text(report: ComparisonReport, { out, style }: Terminal): string[] {
   return [
     ...workloads.flatMap((workload) => [...comparisonTable(workload, style, out.columns ?? COLUMNS), ""]),
     style.dim(
-      `Medians of ${rounds} rounds of ${formatSeconds(roundMs / 1000)}, in turns; ratios to ${first} round by`,
+      `Medians of ${rounds} rounds of ${formatSeconds(roundMs / 1000)}, in turns. Ratios to ${first} are made round by round,`,
     ),
-    style.dim(`round, with the lowest and the highest. Target: ${target}.`),
+    style.dim(`with the lowest and the highest. Target: ${target}.`),
   ]
 }

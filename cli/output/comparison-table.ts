@@ -79,14 +79,14 @@ function ratioText(ratio: Spread | undefined, metric: Metric, style: Style): str
   if (!ratio) return ""
   const { low, high } = ratio
   const spread = style.dim(`(${low.toFixed(2)} to ${high.toFixed(2)})`)
-  return `${painted(ratio, metric, style)(formatRatio(ratio.median))} ${spread}`
+  return `${paint(formatRatio(ratio.median), ratio, metric, style)} ${spread}`
 }
 
 /** No colour where the rounds don't agree: it may be noise. */
-function painted({ low, high }: Spread, metric: Metric, style: Style): (text: string) => string {
+function paint(text: string, { low, high }: Spread, metric: Metric, style: Style): string {
   const more = MORE_IS_BETTER.includes(metric)
-  if (more ? low > 1 : high < 1) return style.green
-  return (more ? high < 1 : low > 1) ? style.red : (text) => text
+  if (more ? low > 1 : high < 1) return style.green(text)
+  return (more ? high < 1 : low > 1) ? style.red(text) : text
 }
 
 /** "0.5x     1x     2x" over the bars. */
@@ -106,6 +106,5 @@ function bar(ratio: Spread | undefined, metric: Metric, width: number, style: St
     if (at === 0) return "│"
     return at * steps > 0 && Math.abs(at) <= Math.abs(steps) ? "█" : " "
   })
-  const text = cells.join("").trimEnd()
-  return painted(ratio, metric, style)(text)
+  return paint(cells.join("").trimEnd(), ratio, metric, style)
 }

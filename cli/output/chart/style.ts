@@ -33,6 +33,3 @@ const dark = `
 export const CHART_STYLE = `${light}
   @media (prefers-color-scheme: dark) {${dark}
   }`
-
-/** Contestants that can be told apart by colour. */
-export const COLOURS = 4
