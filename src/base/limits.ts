@@ -145,5 +145,29 @@ export const RDMA_MESSAGE_BYTES_MAX = 1073741824
 export const RDMA_READS_MAX = 128
 /** Private data of a request for an RDMA connection or its answer, in bytes. */
 export const RDMA_PRIVATE_DATA_BYTES_MAX = 196
+/** Private data of an MPA Request or Reply we send, read depths included (siw takes no more), and of one we take, in bytes. */
+export const MPA_PRIVATE_DATA_BYTES_MAX = 256
+export const MPA_PRIVATE_DATA_RECEIVED_BYTES_MAX = 512
+/** From accepting a stream to its whole MPA Request, and from our Reply to the message that makes it established, in ms. */
+export const MPA_DEADLINE_MS = 5_000
+/** What an iWARP connection has handed to its stream and the system hasn't taken; beyond, requests wait, in bytes. */
+export const IWARP_SEND_BYTES_HIGH = 512 * 1024
+/** How long an initiator that may also use TCP waits for an RDMA connection, in ms. */
+export const ISER_TRY_DEADLINE_MS = 1_000
+/** How long, and of how many portals, an initiator remembers that they need another transport than it would try first; in ms. */
+export const TRANSPORTS_REMEMBERED_MS = 600_000
+export const TRANSPORTS_REMEMBERED_MAX = 1024
 /** After a unit attention that tells of a reset: how long an initiator waits for older commands' answers before it asks, in ms. */
 export const LOST_COMMAND_GRACE_MS = 1_000
+/** Largest data segment we declare to take in a PDU over iSER (Initiator- and TargetRecvDataSegmentLength), in bytes; SCSI data isn't in PDUs there. */
+export const ISER_DATA_SEGMENT_BYTES = 8192
+/** Additional header segments over iSER (MaxAHSLength), in bytes. */
+export const ISER_AHS_BYTES = 256
+/** PDUs one iSER connection has room for at once; a login that would need more is refused (status 0302). */
+export const ISER_RECEIVES_MAX = 2048
+/** Of these, for PDUs that no window governs: immediate requests at the target; pings, Rejects and their kind at the initiator. */
+export const ISER_UNEXPECTED_PDUS = 64
+/** Memory for PDUs to come, of all iSER connections of one RDMA device, in bytes; beyond it logins are refused (status 0302). */
+export const ISER_RECEIVE_BYTES_MAX = 1073741824
+/** RDMA requests and messages one iSER connection has under way; more wait. */
+export const ISER_SENDS_MAX = 1024

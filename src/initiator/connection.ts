@@ -183,7 +183,11 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
   /** Data in the command PDU itself (ImmediateData, RFC 7143 §13.11). */
   #immediateBytes(dataOutBytes: number): number {
     const { immediateData, firstBurstLength, maxSendDataSegmentLength } = this.keys
-    return immediateData ? Math.min(dataOutBytes, firstBurstLength, maxSendDataSegmentLength) : 0
+    if (!immediateData) return 0
+    const most = Math.min(firstBurstLength, maxSendDataSegmentLength)
+    if (dataOutBytes <= most) return dataOutBytes
+    // Where the target fetches data by itself, one RDMA Read of all of it is better than a piece in front of it.
+    return this.datamover.transport === "iser" && this.keys.initialR2T ? 0 : most
   }
 
   /** All that goes unasked (RFC 7143 §13.10, §13.14). */

@@ -10,12 +10,14 @@ export interface IserConnectOptions {
   readonly clock: Clock
   readonly budget: DataBufferBudget
   readonly signal: AbortSignal
-  /** For the RDMA connection, in ms; the login comes behind it. */
-  readonly deadlineMs: number
+  /** For the RDMA connection alone, in ms; the login comes behind it. Default: the device's. */
+  readonly deadlineMs?: number
 }
 
 /** iSER, as an initiator is given it: a value, so that nothing here knows where RDMA comes from. */
 export interface IserConnector {
+  /** Whether iSER is the better choice where both are served: with RDMA in hardware it is, with RDMA in software not. */
+  readonly fasterThanTcp: boolean
   /**
    * An RDMA connection with a portal, ready to log in. Rejects with a NetworkError when nobody is there, a VerbsError or
    * NetworkError when whoever is there doesn't speak RDMA, or the signal's reason.

@@ -1,12 +1,13 @@
-import type { ByteStream } from "../base/byte-stream.ts"
 import { LOGIN_DEADLINE_MS, LOGIN_REDIRECTS_MAX } from "../base/limits.ts"
-import { TcpInitiatorDatamover } from "../datamover/tcp/index.ts"
 import { ISCSI_PORT, parseHostPort } from "../discovery/send-targets.ts"
+import type { InitiatorDatamover } from "../iscsi/da.ts"
 import {
   type ChapProof,
   type EstablishedLogin,
   InitiatorLogin,
   type InitiatorLoginStep,
+  initiatorIserPreferences,
+  initiatorKeyPreferences,
   type KeyPreferences,
   LoginError,
   type SessionType,
@@ -14,7 +15,9 @@ import {
 import { LoginStatus } from "../iscsi/spec/index.ts"
 import { type ConnectionTimes, InitiatorConnection, type LoginReceiver } from "./connection.ts"
 import { ConnectionError } from "./errors.ts"
+import type { Transport } from "./iser.ts"
 import type { InitiatorServices } from "./services.ts"
+import { connectOver, mayTryOther, type Progress, transportsFor, type UsedTransport } from "./transport.ts"
 
 export interface PortalAddress {
   readonly host: string
@@ -29,7 +32,12 @@ export interface LoginParameters {
   readonly targetName?: string
   /** 48 bits. The same again means the same session, which the target then reinstates (RFC 7143 §6.3.5). */
   readonly isid: number
-  readonly keys: KeyPreferences
+  /** What is asked for besides the transport's own preferences. */
+  readonly keys?: Partial<KeyPreferences>
+  /** Default: "auto". */
+  readonly transport?: Transport
+  /** What the session used last: where there is a choice it goes first. */
+  readonly transportBefore?: UsedTransport
   readonly chap?: ChapProof
   readonly times: ConnectionTimes
   readonly deadlineMs?: number
@@ -86,19 +94,69 @@ async function loginAt(
     late.abort(new ConnectionError(`no login at ${portal.host}:${portal.port} within ${deadlineMs} ms`))
   })
   const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal
+  const enterAt = (connection: InitiatorConnection, login: EstablishedLogin) =>
+    enter({ connection, login, portal, home })
   try {
     either.throwIfAborted()
-    const stream = await services.network.connect(portal, { signal: either })
-    return await new Promise<Redirect | undefined>((resolve, reject) => {
-      const accept = (connection: InitiatorConnection, login: EstablishedLogin) => {
-        enter({ connection, login, portal, home })
-        resolve(undefined)
-      }
-      new LoginAttempt(stream, parameters, services, either, resolve, reject, accept).begin()
-    })
+    return await loginOverAny({ portal, parameters, services, signal: either, enter: enterAt })
   } finally {
     timer.cancel()
   }
+}
+
+interface Attempt {
+  readonly portal: PortalAddress
+  readonly parameters: LoginParameters
+  readonly services: InitiatorServices
+  readonly signal: AbortSignal
+  readonly enter: (connection: InitiatorConnection, login: EstablishedLogin) => void
+}
+
+/** Tries one transport, and where that can't be the right one the other. Of two failures that over TCP is told. */
+async function loginOverAny(attempt: Attempt): Promise<Redirect | undefined> {
+  const { portal, parameters, services, signal } = attempt
+  const { transport = "auto", transportBefore } = parameters
+  const [first, second] = transportsFor(transport, portal, services, transportBefore)
+  const progress: Progress = { connected: false, answered: false }
+  try {
+    return await loginOver(first!, second === undefined, attempt, progress)
+  } catch (error) {
+    if (second === undefined || signal.aborted || !mayTryOther(first!, error, progress)) throw error
+    const { host, port } = portal
+    const why = { host, port, error: (error as Error).message }
+    services.log.debug(why, `no login over ${first}: trying ${second}`)
+    try {
+      const redirect = await loginOver(second, true, attempt, { connected: false, answered: false })
+      services.transports.remember(portal, second)
+      return redirect
+    } catch (secondError) {
+      throw second === "tcp" || signal.aborted ? secondError : error
+    }
+  }
+}
+
+async function loginOver(
+  transport: UsedTransport,
+  only: boolean,
+  { portal, parameters, services, signal, enter }: Attempt,
+  progress: Progress,
+): Promise<Redirect | undefined> {
+  const datamover = await connectOver(transport, portal, only, services, signal)
+  progress.connected = true
+  return new Promise((resolve, reject) => {
+    const accept = (connection: InitiatorConnection, login: EstablishedLogin) => {
+      enter(connection, login)
+      resolve(undefined)
+    }
+    new LoginAttempt(datamover, parameters, services, signal, progress, resolve, reject, accept).begin()
+  })
+}
+
+/** What our initiator asks for: over iSER everything but the smallest writes is left to RDMA Reads. */
+function keysOver(transport: UsedTransport, own: Partial<KeyPreferences> | undefined): KeyPreferences {
+  if (transport === "tcp") return { ...initiatorKeyPreferences, ...own }
+  const iser = { ...initiatorIserPreferences, ...own?.iser, rdmaAlready: true }
+  return { ...initiatorKeyPreferences, initialR2T: true, ...own, iser }
 }
 
 function redirectTarget(addresses: readonly string[]): PortalAddress {
@@ -118,16 +176,18 @@ class LoginAttempt implements LoginReceiver {
   readonly #connection: InitiatorConnection
   readonly #login: InitiatorLogin
   readonly #signal: AbortSignal
+  readonly #progress: Progress
   readonly #redirect: (redirect: Redirect) => void
   readonly #reject: (error: Error) => void
   readonly #accept: (connection: InitiatorConnection, login: EstablishedLogin) => void
   readonly #onAbort = () => this.#fail(this.#signal.reason as Error)
 
   constructor(
-    stream: ByteStream,
+    datamover: InitiatorDatamover,
     parameters: LoginParameters,
     services: InitiatorServices,
     signal: AbortSignal,
+    progress: Progress,
     redirect: (redirect: Redirect) => void,
     reject: (error: Error) => void,
     accept: (connection: InitiatorConnection, login: EstablishedLogin) => void,
@@ -136,8 +196,8 @@ class LoginAttempt implements LoginReceiver {
     this.#redirect = redirect
     this.#reject = reject
     this.#accept = accept
-    const { clock, budget, random } = services
-    const datamover = new TcpInitiatorDatamover(stream, { clock, budget })
+    this.#progress = progress
+    const { clock, random } = services
     this.#connection = new InitiatorConnection(datamover, clock, parameters.times)
     this.#login = new InitiatorLogin(
       {
@@ -147,7 +207,7 @@ class LoginAttempt implements LoginReceiver {
         ...(parameters.targetName !== undefined && { targetName: parameters.targetName }),
         isid: parameters.isid,
         cmdSn: FIRST_CMD_SN,
-        keys: parameters.keys,
+        keys: keysOver(datamover.transport, parameters.keys),
         ...(parameters.chap && { chap: parameters.chap }),
       },
       random,
@@ -166,6 +226,7 @@ class LoginAttempt implements LoginReceiver {
   }
 
   received(header: Parameters<LoginReceiver["received"]>[0], data: Uint8Array): void {
+    this.#progress.answered = true
     const step = this.#login.receive(header, data)
     switch (step.kind) {
       case "request":

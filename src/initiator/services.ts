@@ -6,6 +6,7 @@ import { nodeNetwork } from "../base/node-network.ts"
 import { type Random, systemRandom } from "../base/random.ts"
 import { DataBufferBudget } from "../datamover/tcp/index.ts"
 import type { IserConnector } from "./iser.ts"
+import { TransportMemory } from "./transport.ts"
 
 /** Where an initiator gets time, randomness and connections from; a simulation brings its own. */
 export interface InitiatorServices {
@@ -16,6 +17,7 @@ export interface InitiatorServices {
   readonly budget: DataBufferBudget
   /** How iSER connections come about. Absent: only TCP is used. */
   readonly iser?: IserConnector
+  readonly transports: TransportMemory
 }
 
 let shared: InitiatorServices | undefined
@@ -28,6 +30,7 @@ export function services(own: Partial<InitiatorServices> = {}): InitiatorService
     network: nodeNetwork,
     log: silentLog,
     budget: new DataBufferBudget(DATA_BUFFER_BYTES_MAX),
+    transports: new TransportMemory(systemClock),
   }
   return { ...shared, ...own }
 }

@@ -7,12 +7,7 @@ import {
 } from "../discovery/send-targets.ts"
 import type { LogFields } from "../base/log.ts"
 import { TaskAbortedError } from "../iscsi/da.ts"
-import {
-  type EstablishedLogin,
-  initiatorKeyPreferences,
-  type NegotiatedKeys,
-  type SessionType,
-} from "../iscsi/login/index.ts"
+import { type EstablishedLogin, type NegotiatedKeys, type SessionType } from "../iscsi/login/index.ts"
 import {
   LogoutReason,
   TaskManagementFunction,
@@ -42,6 +37,7 @@ import { Recovery } from "./recovery.ts"
 import { type InitiatorServices, services } from "./services.ts"
 import type { SessionEvent } from "./session-event.ts"
 import type { InitiatorSessionState, SessionOptions, WatchedUnit } from "./session-options.ts"
+import type { UsedTransport } from "./transport.ts"
 
 /** The longest a timer can be set to: 24 days. */
 const FOREVER_MS = 2 ** 31 - 1
@@ -53,6 +49,7 @@ export class Session implements ConnectionUser {
   state: InitiatorSessionState = "open"
   #connection: InitiatorConnection | undefined
   #login!: EstablishedLogin
+  #transport: UsedTransport | undefined
   #portal: PortalAddress
   #home: PortalAddress
   #endedBy: Error | undefined
@@ -113,11 +110,17 @@ export class Session implements ConnectionUser {
     return this.#portal
   }
 
+  /** What its connection runs over: now, or before it was lost. */
+  get transport(): UsedTransport {
+    return this.#transport!
+  }
+
   get #fields(): LogFields {
     return {
       target: this.options.targetName ?? "(discovery)",
       address: this.#portal.host,
       port: this.#portal.port,
+      transport: this.#transport,
       tsih: this.#login?.tsih ?? 0,
     }
   }
@@ -288,7 +291,9 @@ export class Session implements ConnectionUser {
       sessionType: type,
       ...(options.targetName !== undefined && { targetName: options.targetName }),
       isid: options.isid,
-      keys: { ...initiatorKeyPreferences, ...options.keys },
+      ...(options.keys && { keys: options.keys }),
+      ...(options.transport && { transport: options.transport }),
+      ...(this.#transport && { transportBefore: this.#transport }),
       ...(options.chap && { chap: options.chap }),
       times: {
         nopIntervalMs: options.nopIntervalMs ?? NOP_INTERVAL_MS,
@@ -305,6 +310,7 @@ export class Session implements ConnectionUser {
       ({ connection, login, portal, home }) => {
         connection.enterFullFeaturePhase(this, { ...login, cmdSn: FIRST_CMD_SN })
         this.#connection = connection
+        this.#transport = connection.datamover.transport
         this.#login = login
         this.#portal = portal
         this.#home = home

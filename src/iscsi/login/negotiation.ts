@@ -231,6 +231,7 @@ export class Negotiation {
       const state = this.#state(definition.key)
       if (definition.declarative || state.settled || wish === undefined || !this.#relevant(definition))
         continue
+      if (isDigest(definition.key) && this.#withoutDigests) continue
       if (needsNoAnswer(definition, state.proposed)) state.result = state.proposed as boolean
       else if (definition.key !== "RDMAExtensions" || !this.#rdma)
         this.#requireDefault(definition, wish, "it was not negotiated")

@@ -6,6 +6,7 @@ import { SimNetwork } from "../../../src/base/sim-network.ts"
 import { VirtualClock } from "../../../src/base/virtual-clock.ts"
 import { DataBufferBudget, TcpTargetDatamover } from "../../../src/datamover/tcp/index.ts"
 import type { InitiatorServices } from "../../../src/initiator/services.ts"
+import { TransportMemory } from "../../../src/initiator/transport.ts"
 import type { DatamoverUpcalls, ReceivedPdu, RunningNumbers, TargetDatamover } from "../../../src/iscsi/da.ts"
 import {
   type AcceptedLogin,
@@ -79,7 +80,8 @@ export class ScriptedTarget {
     const random = new SeededRandom(seed)
     this.network = new SimNetwork(this.clock, random)
     const budget = new DataBufferBudget(1 << 26)
-    this.services = { clock: this.clock, random, network: this.network, log: silentLog, budget }
+    const transports = new TransportMemory(this.clock)
+    this.services = { clock: this.clock, random, network: this.network, log: silentLog, budget, transports }
     void this.network.listen({ host: "10.0.0.1", port: PORT }, (stream) => {
       const datamover = new TcpTargetDatamover(stream, { clock: this.clock, budget })
       this.connections.push(new ScriptedConnection(this, datamover))
