@@ -9,7 +9,8 @@ Examples:
   sanlet ls iscsi://192.0.2.1                   what is there
   sanlet copy vm.img iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --verify
 
-URLs are libiscsi's: iscsi://[user[%secret]@]host[:port]/target-iqn/lun[?header_digest=crc32c&data_digest=crc32c].
+URLs are libiscsi's: iscsi://[user[%secret]@]host[:port]/target-iqn/lun[?header_digest=crc32c&data_digest=crc32c];
+iser:// instead demands iSER (RDMA; without a NIC for it made of software, over TCP).
 Secrets may also come from LIBISCSI_CHAP_USERNAME and LIBISCSI_CHAP_PASSWORD (and _TARGET_ of these).
 
 Exit codes: 0 success, 1 it failed, 2 wrong arguments or configuration, 3 copies differ, 130 interrupted.
@@ -45,7 +46,8 @@ export const info = `
 Examples:
   sanlet info iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0
   sanlet info 192.0.2.1/iqn.2026-01.org.example:disk/0 --hex
-  sanlet info 'iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0?header_digest=crc32c'`
+  sanlet info 'iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0?header_digest=crc32c'
+  sanlet info iser://192.0.2.1/iqn.2026-01.org.example:disk/0`
 
 export const copy = `
 SRC and DST are iscsi:// URLs, files or block devices. Holes and zeroes are neither read nor written where that isn't

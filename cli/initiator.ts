@@ -1,11 +1,12 @@
 import type { Log, LogFields } from "../src/base/log.ts"
-import { Initiator, type InitiatorOptions } from "../src/initiator/index.ts"
+import { Initiator, type InitiatorOptions, type Transport } from "../src/initiator/index.ts"
 import type { Session } from "./session.ts"
 
 /** What every command that logs in takes. */
 export interface LoginOptions {
   /** The initiator's iSCSI name. */
   readonly initiator?: string
+  readonly transport?: Transport
 }
 
 export function initiatorFor(
@@ -15,6 +16,7 @@ export function initiatorFor(
 ): Initiator {
   return new Initiator({
     ...(options.initiator !== undefined && { name: options.initiator }),
+    ...(options.transport !== undefined && { transport: options.transport }),
     environment: terminal.env,
     reconnect: false,
     ...more,

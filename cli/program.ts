@@ -89,6 +89,10 @@ function version(): string {
 
 const json = () => new Option("--json", "print JSON instead")
 const initiator = () => new Option("--initiator <iqn>", "log in under this initiator name")
+const transport = () =>
+  new Option("--transport <transport>", "what to connect over (default: as the URL says, else auto)").choices(
+    ["auto", "tcp", "iser"],
+  )
 
 function command(root: Command, session: Session, usage: string, about: string, after: string): Command {
   return root
@@ -134,6 +138,7 @@ function addServe(root: Command, session: Session): void {
 
 function addDiscover(root: Command, session: Session): void {
   command(root, session, "discover <url>", "list the targets of a portal", help.discover)
+    .addOption(transport())
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string, options: LoginOptions & { json?: boolean }) => {
@@ -144,6 +149,7 @@ function addDiscover(root: Command, session: Session): void {
 
 function addList(root: Command, session: Session): void {
   command(root, session, "ls [url]", "list targets and their LUNs with sizes", help.ls)
+    .addOption(transport())
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string | undefined, options: LoginOptions & { json?: boolean }) => {
@@ -154,6 +160,7 @@ function addList(root: Command, session: Session): void {
 
 function addInfo(root: Command, session: Session): void {
   command(root, session, "info <url>", "show what a LUN and its session say of themselves", help.info)
+    .addOption(transport())
     .addOption(initiator())
     .option("--hex", "dump the VPD pages, too")
     .addOption(json())
@@ -175,6 +182,7 @@ function addCopy(root: Command, session: Session): void {
     .option("--force", "overwrite DST if it is a file that exists, or a block device")
     .option("--depth <n>", "pieces under way at once", countArgument(1, 128), 8)
     .option("--piece <size>", "bytes of a piece", sizeArgument, 1024 * 1024)
+    .addOption(transport())
     .addOption(initiator())
     .addOption(json())
     .action(async (from: string, to: string, options: CopyCommandOptions) => {
@@ -206,6 +214,7 @@ function addBench(root: Command, session: Session): void {
     .option("--rounds <n>", "turns of each in a comparison (default: 5)", countArgument(1, 100))
     .option("--chart <file>", "write the comparison's charts as an HTML page")
     .option("--target-pid <pid>", "process whose CPU time is the target's", countArgument(1, 2 ** 31 - 1))
+    .addOption(transport())
     .addOption(initiator())
     .addOption(json())
     .action(async (url: string, options: BenchCommandOptions) => {

@@ -100,7 +100,7 @@ async function open(
 ): Promise<Disk> {
   const queueDepth = Math.max(...options.workloads.map(({ depth }) => depth))
   const where = parseDiskUrl(url, session.terminal.env)
-  const initiator = initiatorFor(options, session, { queueDepth })
+  const initiator = initiatorFor({ ...options, transport }, session, { queueDepth })
   return await located(
     `${formatIscsiUrl(where)} over ${nameOf(transport)}`,
     initiator.open(where, { signal: session.signal }),

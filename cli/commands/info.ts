@@ -74,6 +74,7 @@ function facts(disk: Disk): object {
     limits,
     session: {
       portal: session.portal,
+      transport: session.transport,
       tsih: session.tsih,
       alias: session.targetAlias,
       portalGroup: session.targetPortalGroupTag,
@@ -146,11 +147,15 @@ function limitEntries({ limits, blockBytes }: Disk): Entries {
   ]
 }
 
+const transportText = (transport: Disk["session"]["transport"]): string =>
+  transport === "iser" ? "iSER: the target moves data by RDMA" : "TCP"
+
 function sessionEntries({ session }: Disk): Entries {
   const { keys, portal, targetAlias } = session
   const yesNo = (value: boolean) => (value ? "Yes" : "No")
   return [
     ["portal", `${portal.host} port ${portal.port}, group ${session.targetPortalGroupTag ?? "-"}`],
+    ["transport", transportText(session.transport)],
     ...(targetAlias === undefined ? [] : [["TargetAlias", printable(targetAlias)] as [string, string]]),
     ["HeaderDigest", keys.headerDigest],
     ["DataDigest", keys.dataDigest],

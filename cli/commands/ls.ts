@@ -39,6 +39,8 @@ interface OtherUnit {
 
 interface ListedTarget {
   readonly target: string
+  /** What its session ran over. */
+  readonly transport?: Session["transport"]
   readonly units: readonly Unit[]
   readonly others: readonly OtherUnit[]
   /** Why there is no more to tell. */
@@ -80,8 +82,10 @@ async function listTarget(initiator: Initiator, url: IscsiUrl, signal: AbortSign
   const target = url.target ?? ""
   const units: Unit[] = []
   const others: OtherUnit[] = []
+  let transport: Session["transport"] | undefined
   try {
     const login = await initiator.login(url, signal)
+    transport = login.transport
     try {
       const luns = url.lun === undefined ? await initiator.logicalUnits(login, signal) : [url.lun]
       for (const lun of luns.toSorted((a, b) => a - b)) {
@@ -96,7 +100,7 @@ async function listTarget(initiator: Initiator, url: IscsiUrl, signal: AbortSign
     if (signal.aborted || !(error instanceof SanletError)) throw error
     return { target, units, others, problem: error.message }
   }
-  return { target, units, others }
+  return { target, transport, units, others }
 }
 
 async function openDisk(login: Session, lun: number, signal: AbortSignal): Promise<Disk | DiskError> {
@@ -133,9 +137,9 @@ const columns = [
 function printTargets(listed: readonly ListedTarget[], { terminal }: CommandSession): void {
   const { style } = terminal
   if (listed.length === 0) tell(terminal, "no targets for this initiator")
-  for (const [i, { target, units, others, problem }] of listed.entries()) {
+  for (const [i, { target, transport, units, others, problem }] of listed.entries()) {
     if (i > 0) print(terminal, "")
-    print(terminal, style.bold(printable(target)))
+    print(terminal, style.bold(printable(target)) + (transport === "iser" ? style.dim("  over iSER") : ""))
     if (units.length > 0) {
       const lines = table(columns, units.map(rowOf), { ...style, bold: (title) => style.dim(title) })
       print(terminal, ...lines.map((line) => `  ${line}`))

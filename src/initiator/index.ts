@@ -22,6 +22,8 @@ export {
   TaskManagementError,
   UnitChangedError,
 } from "./errors.ts"
+export type { IserConnector, IserConnectOptions, Transport } from "./iser.ts"
+export { TransportError } from "./transport.ts"
 export { Initiator } from "./initiator.ts"
 export type { Where } from "./initiator.ts"
 export type { PortalAddress } from "./login.ts"

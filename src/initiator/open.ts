@@ -2,6 +2,7 @@ import { hostName } from "../base/host.ts"
 import type { Random } from "../base/random.ts"
 import type { ChapProof, KeyPreferences } from "../iscsi/login/index.ts"
 import type { DiskOptions } from "./disk-options.ts"
+import type { Transport } from "./iser.ts"
 import type { PortalAddress } from "./login.ts"
 import type { ReconnectOptions } from "./recovery.ts"
 import { type InitiatorServices, services } from "./services.ts"
@@ -19,6 +20,8 @@ export interface InitiatorOptions {
   readonly chap?: ChapProof
   /** What it negotiates; default: initiatorKeyPreferences. */
   readonly keys?: Partial<KeyPreferences>
+  /** What connections run over. Default: what a URL says (iser://), else "auto". */
+  readonly transport?: Transport
   readonly queueDepth?: number
   readonly reconnect?: ReconnectOptions | false
   /** From the last sign of life to a NOP-Out; 0: never. */
@@ -64,13 +67,14 @@ export async function openSession(
 
 /** A session with a target; without one, a discovery session. */
 export function logInTo(
-  at: PortalAddress & Pick<IscsiUrl, "chap" | "headerDigest" | "dataDigest">,
+  at: PortalAddress & Pick<IscsiUrl, "chap" | "headerDigest" | "dataDigest" | "transport">,
   target: string | undefined,
   options: InitiatorOptions,
   signal: AbortSignal | undefined,
 ): Promise<Session> {
   const own = services(options.services)
   const chap = at.chap ?? options.chap
+  const transport = options.transport ?? at.transport
   const keys = {
     ...options.keys,
     ...(at.headerDigest && { headerDigest: [at.headerDigest] }),
@@ -86,6 +90,7 @@ export function logInTo(
       isid: randomIsid(own.random),
       ...(chap && { chap }),
       keys,
+      ...(transport && { transport }),
       ...(queueDepth !== undefined && { queueDepth }),
       ...(reconnect !== undefined && { reconnect }),
       ...(nopIntervalMs !== undefined && { nopIntervalMs }),

@@ -22,11 +22,15 @@ export interface IscsiUrl {
   readonly chap?: ChapProof
   readonly headerDigest?: Digest
   readonly dataDigest?: Digest
+  /** `iser://` or the option `iser`: nothing but iSER will do. Absent: the URL doesn't say. */
+  readonly transport?: "iser"
   /** `force_usn`: the unit serial number the logical unit must have. */
   readonly unitSerialNumber?: string
 }
 
 export const ISCSI_URL_SYNTAX = "iscsi://[user[%password]@]host[:port]/target-iqn/lun[?option=value&...]"
+
+const SCHEMES = ["iscsi://", "iser://"]
 
 /** Where secrets may come from instead of the URL, under libiscsi's names. */
 export type UrlEnvironment = Readonly<Record<string, string | undefined>>
@@ -35,14 +39,15 @@ export type UrlEnvironment = Readonly<Record<string, string | undefined>>
  * libiscsi's syntax, and its portal-only form; an IPv6 address stands in brackets. As there, only the target's name
  * is percent-decoded, because the percent sign separates the password, and a colon may do so, too. Options:
  * header_digest and data_digest (crc32c, none), auth (md5, sha1, sha-256, sha3-256), target_user and target_password
- * (the target has to prove itself, too), force_usn. User and secrets that the URL doesn't name are taken from
+ * (the target has to prove itself, too), force_usn, iser (as the scheme iser://, it demands that transport). User and secrets that the URL doesn't name are taken from
  * LIBISCSI_CHAP_USERNAME, _PASSWORD, _TARGET_USERNAME and _TARGET_PASSWORD. Throws IscsiUrlError.
  */
 export function parseIscsiUrl(url: string, environment: UrlEnvironment = {}): IscsiUrl {
-  if (!url.startsWith("iscsi://")) throw wrong(url, "it doesn't begin with iscsi://")
+  const scheme = SCHEMES.find((known) => url.startsWith(known))
+  if (scheme === undefined) throw wrong(url, "it doesn't begin with iscsi:// or iser://")
   const question = url.indexOf("?")
   const options = question < 0 ? new Map<string, string>() : parseOptions(url, url.slice(question + 1))
-  const { user, password, rest } = splitUser(url.slice(8, question < 0 ? undefined : question))
+  const { user, password, rest } = splitUser(url.slice(scheme.length, question < 0 ? undefined : question))
   const [authority = "", ...path] = rest.split("/")
   const portal = parseHostPort(authority)
   if (!portal) throw wrong(url, `"${authority}" is not host or host:port`)
@@ -57,6 +62,7 @@ export function parseIscsiUrl(url: string, environment: UrlEnvironment = {}): Is
     options.get("auth"),
   )
   const unitSerialNumber = options.get("force_usn")
+  const iser = scheme === "iser://" || options.has("iser")
   return {
     ...portal,
     ...(target !== undefined && { target: parseTarget(url, target) }),
@@ -65,6 +71,7 @@ export function parseIscsiUrl(url: string, environment: UrlEnvironment = {}): Is
     ...digestOption(options, "header_digest", "headerDigest"),
     ...digestOption(options, "data_digest", "dataDigest"),
     ...(unitSerialNumber !== undefined && { unitSerialNumber }),
+    ...(iser && { transport: "iser" as const }),
   }
 }
 
@@ -89,7 +96,7 @@ export function formatIscsiUrl(url: Omit<IscsiUrl, "chap"> & { readonly chap?: C
     ...(url.dataDigest ? [`data_digest=${url.dataDigest.toLowerCase()}`] : []),
   ]
   const query = options.length > 0 ? `?${options.join("&")}` : ""
-  return `iscsi://${user}${formatHostPort(url)}${target}${lun}${query}`
+  return `${url.transport ?? "iscsi"}://${user}${formatHostPort(url)}${target}${lun}${query}`
 }
 
 /** What people may see of a URL they gave us: without passwords, parsed or not. */
@@ -126,7 +133,17 @@ function splitUser(text: string): { user?: string; password?: string; rest: stri
   return { user: userinfo.slice(0, separator), password: userinfo.slice(separator + 1), rest }
 }
 
-const OPTIONS = ["auth", "header_digest", "data_digest", "target_user", "target_password", "force_usn"]
+const OPTIONS = [
+  "auth",
+  "header_digest",
+  "data_digest",
+  "target_user",
+  "target_password",
+  "force_usn",
+  "iser",
+]
+/** They have no value. */
+const FLAGS: readonly string[] = ["iser"]
 
 function parseOptions(url: string, query: string): Map<string, string> {
   const options = new Map<string, string>()
@@ -136,8 +153,9 @@ function parseOptions(url: string, query: string): Map<string, string> {
     const key = equals < 0 ? option : option.slice(0, equals)
     if (!OPTIONS.includes(key))
       throw wrong(url, `there is no option "${key}" (there are ${OPTIONS.join(", ")})`)
-    if (equals < 0) throw wrong(url, `the option ${key} has no value`)
-    options.set(key, option.slice(equals + 1))
+    if (FLAGS.includes(key) && equals >= 0) throw wrong(url, `the option ${key} takes no value`)
+    if (!FLAGS.includes(key) && equals < 0) throw wrong(url, `the option ${key} has no value`)
+    options.set(key, equals < 0 ? "" : option.slice(equals + 1))
   }
   checkChoice(url, options, "auth", Object.keys(algorithms))
   checkChoice(url, options, "header_digest", Object.keys(digests))

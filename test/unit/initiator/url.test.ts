@@ -151,3 +151,30 @@ describe("iSCSI URLs", () => {
     )
   })
 })
+
+describe("URLs that demand iSER", () => {
+  it("are iser://, and libiscsi's option", () => {
+    assert.equal(parseIscsiUrl(`iser://10.0.0.1/${IQN}/0`).transport, "iser")
+    assert.equal(parseIscsiUrl(`iscsi://10.0.0.1/${IQN}/0?iser`).transport, "iser")
+    assert.equal(parseIscsiUrl(`iscsi://10.0.0.1/${IQN}/0?iser&auth=md5`).transport, "iser")
+    assert.equal(parseIscsiUrl("iser://disks:1/").transport, "iser")
+    assert.equal("transport" in parseIscsiUrl(`iscsi://10.0.0.1/${IQN}/0`), false)
+  })
+
+  it("are otherwise like the others", () => {
+    const plain = parseIscsiUrl(`iscsi://u%p@[::1]:860/${IQN}/7?header_digest=none`)
+    const { transport, ...rest } = parseIscsiUrl(`iser://u%p@[::1]:860/${IQN}/7?header_digest=none`)
+    assert.deepEqual({ ...rest, chap: rest.chap?.user.name }, { ...plain, chap: plain.chap?.user.name })
+    assert.equal(transport, "iser")
+    assert.equal(
+      formatIscsiUrl(parseIscsiUrl(`iscsi://u%p@host/${IQN}/7?iser`)),
+      `iser://u@host:3260/${IQN}/7`,
+    )
+    assert.equal(redactUrl(`iser://u%p@host/${IQN}/7`), `iser://u@host/${IQN}/7`)
+  })
+
+  it("are refused when they say more than that", () => {
+    assert.throws(() => parseIscsiUrl("iscsi://host?iser=yes"), /the option iser takes no value/)
+    assert.throws(() => parseIscsiUrl("rdma://host"), /doesn't begin with iscsi:\/\/ or iser:\/\//)
+  })
+})
