@@ -74,8 +74,8 @@ class Composition implements Server {
   async start(): Promise<void> {
     for (const warning of configurationWarnings(this.#configuration)) this.#around.log.warn({}, warning)
     for (const target of this.#configuration.targets) await this.#addTarget(target)
-    for (const { listen, group } of this.#configuration.portals) {
-      this.#portals.push(await this.#entity.listen({ ...listen, portalGroupTag: group }))
+    for (const { listen, group, iser = true } of this.#configuration.portals) {
+      this.#portals.push(await this.#entity.listen({ ...listen, portalGroupTag: group, iser }))
     }
     for (const { url, device, serial, naa } of this.units)
       this.#around.log.info({ url, device, serial, naa }, "serving")
@@ -86,7 +86,11 @@ class Composition implements Server {
   }
 
   get portals(): ServedPortal[] {
-    return this.#portals.map((portal) => ({ address: portal.address, group: portal.portalGroupTag }))
+    return this.#portals.map((portal) => ({
+      address: portal.address,
+      group: portal.portalGroupTag,
+      transports: portal.transports,
+    }))
   }
 
   close(): Promise<void> {

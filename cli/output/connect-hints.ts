@@ -15,6 +15,7 @@ export function connectHints(server: ServerStatus, style: Style, created?: strin
     ...server.units.map((served) => describeUnit(served, served.device === created, style)),
     "",
     ...examples(unit, style),
+    ...(server.portals.some(({ transports }) => transports.includes("iser")) ? iserExamples(unit, style) : []),
     "",
     ...(open.length > 0 ? reachHints(open[0]!.address, server, style) : [LOCAL_ONLY]),
     `${style.bold("Ctrl-C")} stops it; initiators are logged out and everything is flushed.`,
@@ -33,8 +34,7 @@ function describeUnit(unit: ServedUnit, isNew: boolean, style: Style): string {
 function examples({ url, target, authenticated }: ServedUnit, style: Style): string[] {
   const portal = url.split("/")[2] ?? ""
   const chap = authenticated ? ", and before: node.session.auth.*, since CHAP is asked for" : ""
-  const row = (what: string, command: string, comment = "") =>
-    `  ${style.dim(what.padEnd(12))}${style.cyan(command)}${comment ? `  ${style.dim(comment)}` : ""}`
+  const row = rowIn(style)
   return [
     row("open-iscsi", `sudo iscsiadm -m discovery -t sendtargets -p ${portal}`),
     row("", `sudo iscsiadm -m node -T ${target} -p ${portal} --login`, `# then: lsblk -S${chap}`),
@@ -44,6 +44,23 @@ function examples({ url, target, authenticated }: ServedUnit, style: Style): str
     row("", `npx sanlet copy some.img ${url} --verify`),
   ]
 }
+
+/** The same over RDMA: software iWARP, at the same port. Linux needs a device of that kind (its name is free, its netdev isn't). */
+function iserExamples({ url, target }: ServedUnit, style: Style): string[] {
+  const portal = url.split("/")[2] ?? ""
+  const row = rowIn(style)
+  return [
+    row("over iSER", "sudo rdma link add siw0 type siw netdev eth0", "# software iWARP, on the way here"),
+    row("", `sudo iscsiadm -m node -T ${target} -p ${portal} -I iser -o new`),
+    row("", `sudo iscsiadm -m node -T ${target} -p ${portal} -I iser --login`),
+    row("", `npx sanlet info ${url.replace(/^iscsi:/, "iser:")}`),
+  ]
+}
+
+const rowIn =
+  (style: Style) =>
+  (what: string, command: string, comment = ""): string =>
+    `  ${style.dim(what.padEnd(12))}${style.cyan(command)}${comment ? `  ${style.dim(comment)}` : ""}`
 
 /** Of a portal others can reach. */
 function reachHints(address: string, { units }: ServerStatus, style: Style): string[] {

@@ -19,6 +19,8 @@ export interface ServedPortal {
   /** "192.0.2.1:3260", "[2001:db8::1]:3260". */
   readonly address: string
   readonly group: number
+  /** What initiators may connect over. */
+  readonly transports: readonly ("tcp" | "iser")[]
 }
 
 /** What a running server tells of itself. */

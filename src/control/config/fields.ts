@@ -55,6 +55,12 @@ export const yesNo = () =>
     .union([z.boolean(), z.literal(["Yes", "No", "yes", "no"])], { error: "expected Yes or No" })
     .transform((value) => value === true || value === "Yes" || value === "yes")
 
+/** on and off, or true and false. */
+export const onOff = () =>
+  z
+    .union([z.boolean(), z.literal(["on", "off"])], { error: "expected on or off" })
+    .transform((value) => value === true || value === "on")
+
 const NAME_EXPECTED =
   "expected an iSCSI name such as iqn.2026-01.org.example:disks, eui.<16 hex digits> or naa.<16 or 32>"
 

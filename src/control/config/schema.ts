@@ -3,7 +3,7 @@ import { chap } from "./chap.ts"
 import { checkTogether } from "./checks.ts"
 import type { ConfigurationContext } from "./context.ts"
 import { device } from "./device.ts"
-import { hostPort, iscsiName, network, section } from "./fields.ts"
+import { hostPort, iscsiName, network, onOff, section } from "./fields.ts"
 import { loginKeys } from "./login-keys.ts"
 
 const printable = (max: number) =>
@@ -71,6 +71,7 @@ export function configurationSchema(at: ConfigurationContext) {
         section({
           listen: hostPort().describe("HOST:PORT; [::]:3260 is every address"),
           group: group().default(1).describe("Portal group tag"),
+          iser: onOff().exactOptional().describe("iSER at the same port, besides TCP: on (default) or off"),
         }),
       )
       .min(1)
