@@ -43,9 +43,15 @@ export class IwarpDevice extends SoftwareDevice {
 
   /**
    * Takes a stream that was accepted elsewhere, and started, and whose next bytes are an MPA Request; `head` is
-   * what of it was read already. The deadlines are those of `listen`.
+   * what of it was read already. The deadlines are those of `listen`. `failed`: no request came, and the stream is
+   * gone; one of both calls comes, once, from the event loop.
    */
-  adopt(_stream: ByteStream, _head: Uint8Array, _requested: (request: ConnectionRequest) => void): void {
+  adopt(
+    _stream: ByteStream,
+    _head: Uint8Array,
+    _requested: (request: ConnectionRequest) => void,
+    _failed?: (error: Error) => void,
+  ): void {
     throw new VerbsError("closed", "not yet")
   }
 
