@@ -171,3 +171,5 @@ export const ISER_UNEXPECTED_PDUS = 64
 export const ISER_RECEIVE_BYTES_MAX = 1073741824
 /** RDMA requests and messages one iSER connection has under way; more wait. */
 export const ISER_SENDS_MAX = 1024
+/** Commands with STags one iSER connection remembers; those refused without a word of it count until their tag comes again. */
+export const ISER_TASKS_MAX = 4096

@@ -1,5 +1,8 @@
-import type { ByteStream, Listener } from "../../base/byte-stream.ts"
+import type { ByteStream, Listener, Network } from "../../base/byte-stream.ts"
 import { systemClock } from "../../base/clock.ts"
+import { MPA_PRIVATE_DATA_BYTES_MAX, RDMA_REQUESTS_PENDING_MAX } from "../../base/limits.ts"
+import { NetworkError } from "../../base/network-error.ts"
+import { nodeNetwork } from "../../base/node-network.ts"
 import { systemRandom } from "../../base/random.ts"
 import { Access, VerbsError } from "../verbs/index.ts"
 import type {
@@ -10,7 +13,13 @@ import type {
   QueuePairOptions,
 } from "../verbs/index.ts"
 import { SoftwareDevice } from "../verbs/software/device.ts"
-import type { IwarpOptions } from "./options.ts"
+import { Incoming } from "./accept.ts"
+import type { Door } from "./accept.ts"
+import { Attempt } from "./connect.ts"
+import { ULPDU_BYTES_MAX, ULPDU_BYTES_MIN } from "./fpdu-size.ts"
+import { IwarpMemory } from "./memory.ts"
+import { ENHANCED_BYTES } from "./mpa/frame.ts"
+import type { FpduSize, IwarpOptions } from "./options.ts"
 import { IwarpQueuePair } from "./queue-pair.ts"
 
 const CAPABILITIES: DeviceCapabilities = {
@@ -27,44 +36,113 @@ export class IwarpDevice extends SoftwareDevice {
   readonly name = "iwarp"
   readonly transport = "iwarp"
   readonly capabilities = CAPABILITIES
-  readonly options: IwarpOptions
+  readonly network: Network
+  readonly crc: boolean
+  readonly revision: 1 | 2
+  readonly peerToPeer: boolean
+  readonly fpduSize: FpduSize
+  /** What its connections share. */
+  readonly memory = new IwarpMemory()
+  readonly #listeners = new Set<Listener>()
+  /** For all streams that were accepted elsewhere. */
+  readonly #adoptions: Door = { pending: 0 }
 
+  /** Throws VerbsError for an FPDU size there can't be. */
   constructor(options: IwarpOptions = {}) {
-    super(options.clock ?? systemClock, options.random ?? systemRandom, options.limits)
-    this.options = options
+    const { clock = systemClock, random = systemRandom, fpduBytes = "auto", limits } = options
+    const privateDataBytesMax = MPA_PRIVATE_DATA_BYTES_MAX - ENHANCED_BYTES
+    super(clock, random, { privateDataBytesMax, ...limits })
+    if (typeof fpduBytes === "number" && !(fpduBytes >= ULPDU_BYTES_MIN && fpduBytes <= ULPDU_BYTES_MAX))
+      throw new VerbsError(
+        "request",
+        `an FPDU has ${ULPDU_BYTES_MIN} to ${ULPDU_BYTES_MAX} bytes, not ${fpduBytes}`,
+      )
+    this.network = options.network ?? nodeNetwork
+    this.crc = options.crc ?? true
+    this.revision = options.revision ?? 2
+    this.peerToPeer = options.peerToPeer ?? true
+    this.fpduSize = fpduBytes
   }
 
-  listen(
-    _at: { host: string; port: number },
-    _requested: (request: ConnectionRequest) => void,
+  async listen(
+    at: { host: string; port: number },
+    requested: (request: ConnectionRequest) => void,
   ): Promise<Listener> {
-    return Promise.reject(new VerbsError("closed", "not yet"))
+    this.checkOpen()
+    const door: Door = { pending: 0 }
+    const listener = await this.network.listen(at, (stream) => {
+      const incoming = this.#come(stream, door, requested)
+      if (incoming !== undefined) stream.start(incoming.receiver)
+    })
+    this.#listeners.add(listener)
+    return {
+      local: listener.local,
+      close: () => {
+        this.#listeners.delete(listener)
+        return listener.close()
+      },
+    }
   }
 
   /**
    * Takes a stream that was accepted elsewhere, and started, and whose next bytes are an MPA Request; `head` is
    * what of it was read already. The deadlines are those of `listen`. `failed`: no request came, and the stream is
-   * gone; one of both calls comes, once, from the event loop.
+   * gone; one of both calls comes, once, and never from within this one.
    */
   adopt(
-    _stream: ByteStream,
-    _head: Uint8Array,
-    _requested: (request: ConnectionRequest) => void,
-    _failed?: (error: Error) => void,
+    stream: ByteStream,
+    head: Uint8Array,
+    requested: (request: ConnectionRequest) => void,
+    failed?: (error: Error) => void,
   ): void {
-    throw new VerbsError("closed", "not yet")
+    this.checkOpen()
+    const incoming = this.#come(stream, this.#adoptions, requested, failed)
+    if (incoming === undefined) return
+    stream.handOver(incoming.receiver)
+    incoming.receiver.take(head)
+    stream.refreshBuffer()
   }
 
-  connect(_to: { host: string; port: number }, _options: ConnectOptions): Promise<Connection> {
-    return Promise.reject(new VerbsError("closed", "not yet"))
+  /** A stream somebody wants an RDMA connection over; undefined: there are too many. */
+  #come(
+    stream: ByteStream,
+    door: Door,
+    requested: (request: ConnectionRequest) => void,
+    failed?: (error: Error) => void,
+  ): Incoming | undefined {
+    if (door.pending < RDMA_REQUESTS_PENDING_MAX) return new Incoming(this, stream, door, requested, failed)
+    stream.destroy()
+    if (failed) {
+      const error = new NetworkError("ERR_CONNECTION_LOST", "too many requests for RDMA connections at once")
+      this.clock.after(0, "iwarp: too many requests", () => failed(error))
+    }
+    return undefined
+  }
+
+  connect(to: { host: string; port: number }, options: ConnectOptions): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      this.checkOpen()
+      new Attempt(this, options, resolve, reject).to(to)
+    })
   }
 
   /**
    * rdma_connect over a stream there is already; it was started, and is handed over. Whatever comes of it, the
    * stream is the device's from now on.
    */
-  connectOver(_stream: ByteStream, _options: ConnectOptions): Promise<Connection> {
-    return Promise.reject(new VerbsError("closed", "not yet"))
+  connectOver(stream: ByteStream, options: ConnectOptions): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      this.checkOpen()
+      new Attempt(this, options, resolve, reject).over(stream)
+    })
+  }
+
+  override async close(): Promise<void> {
+    const listeners = [...this.#listeners]
+    this.#listeners.clear()
+    const closed = listeners.map((listener) => listener.close())
+    await super.close()
+    await Promise.all(closed)
   }
 
   protected override makeQp(number: number, options: QueuePairOptions): IwarpQueuePair {

@@ -129,6 +129,12 @@ export class SoftwareProtectionDomain implements ProtectionDomain {
   }
 }
 
+/** Who has handed a region's memory on, to be told when it is taken out of use. */
+export interface RegionUser {
+  /** The region is invalid from now on: see to it that nothing reaches its memory any more, before returning. */
+  revoked(region: SoftwareRegion): void
+}
+
 export class SoftwareRegion implements MemoryRegion {
   readonly pd: SoftwareProtectionDomain
   bytes: Uint8Array = new Uint8Array(0)
@@ -139,6 +145,8 @@ export class SoftwareRegion implements MemoryRegion {
   valid = false
   readonly #slot: number
   #registered = true
+  /** Those who use its memory at the moment, as often as they do. */
+  #users: RegionUser[] | undefined
 
   constructor(pd: SoftwareProtectionDomain, bytes: Uint8Array, access: number) {
     this.pd = pd
@@ -154,18 +162,36 @@ export class SoftwareRegion implements MemoryRegion {
 
   invalidate(): void {
     this.valid = false
+    this.#revoke()
+  }
+
+  /** `user` hands its memory on, until `returned` or told that it must not. */
+  lentTo(user: RegionUser): void {
+    this.#users ??= []
+    this.#users.push(user)
+  }
+
+  returned(user: RegionUser): void {
+    const at = this.#users?.indexOf(user) ?? -1
+    if (at >= 0) this.#users?.splice(at, 1)
+  }
+
+  #revoke(): void {
+    const users = this.#users
+    this.#users = undefined
+    if (users !== undefined) for (const user of users) user.revoked(this)
   }
 
   reregister(bytes: Uint8Array, access: number): void {
     if (!this.#registered || this.pd.gone)
       throw new VerbsError("closed", "the memory region was deregistered")
-    this.valid = false
+    this.invalidate()
     this.pd.table.check(bytes, access)
     this.#set(bytes, access)
   }
 
   deregister(): void {
-    this.valid = false
+    this.invalidate()
     if (!this.#registered) return
     this.#registered = false
     this.pd.users--

@@ -4,7 +4,7 @@ import type { RegionTable, SoftwareRegion } from "./memory.ts"
 import type { Piece, WorkPlace } from "./work-queue.ts"
 
 /** The region of a piece, when it may be used; else undefined: a local protection error (IB spec §10.6). */
-function regionOf(
+export function regionOf(
   table: RegionTable,
   pd: ProtectionDomain,
   piece: Piece,

@@ -18,6 +18,8 @@ export class SendPlace extends WorkPlace {
   /** It has ended, as `status` says; its completion waits for those before it. */
   done = false
   status: WorkStatus = WorkStatus.success
+  /** Its memory is free once the provider has got so far; the provider's business. */
+  endsAt = 0
 
   take(request: SendRequest): void {
     this.opcode = request.opcode
@@ -31,6 +33,7 @@ export class SendPlace extends WorkPlace {
     this.invalidateRkey = request.invalidateRkey >>> 0
     this.done = false
     this.status = WorkStatus.success
+    this.endsAt = 0
   }
 
   get isRead(): boolean {

@@ -1,0 +1,203 @@
+import { crc32cOfView } from "../../wire/crc32c.ts"
+import { Memory, MemoryPool } from "./memory-pool.ts"
+import { FPDU_BYTES_MAX, FPDU_CRC_BYTES, FPDU_LENGTH_BYTES, TAGGED_BYTES, trailerBytes } from "./wire.ts"
+
+/** Memory all connections receive into while they have no FPDU half: it is empty between two reads. */
+const SHARED_BYTES = 256 * 1024
+/** Memory for the FPDU of which only a part has come. */
+const SMALL_BYTES = 4096
+const LARGE_BYTES = FPDU_BYTES_MAX + 8192
+const SMALL_KEPT = 256
+const LARGE_KEPT = 16
+/** From so many missing bytes of payload on they are received straight to where they belong. */
+const STRAIGHT_BYTES_MIN = 8192
+/** Bytes of an FPDU that have to be here before anything can be said of it. */
+const FRONT_BYTES = FPDU_LENGTH_BYTES + TAGGED_BYTES
+
+/** Receive memory of a device's connections. */
+export class InboxMemory {
+  readonly shared = new Memory(SHARED_BYTES)
+  readonly small = new MemoryPool(SMALL_BYTES, SMALL_KEPT)
+  readonly large = new MemoryPool(LARGE_BYTES, LARGE_KEPT)
+}
+
+/** Who takes what an Inbox finds. */
+export interface InboxUser {
+  /** A whole ULPDU lies at view[at, at + ulpduBytes), its CRC verified if there is one. */
+  arrived(memory: Memory, at: number, ulpduBytes: number): void
+  /**
+   * Without CRC: the header of a long tagged segment lies at view[at...], and its payload begins to come. Where that
+   * goes, all checks done; undefined: not straight, or nowhere. `placed` follows when all of it is there.
+   */
+  begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined
+  placed(): void
+  /** The stream makes no sense; nothing more will be taken from it. */
+  broken(why: "crc" | "length", memory: Memory, at: number, ulpduBytes: number): void
+}
+
+/**
+ * Finds FPDUs in a stream of bytes, however it is cut, without doing I/O: ask `buffer` where the next bytes go, tell
+ * `received` how many came. A tagged segment's payload is copied once, from the receive memory to where it belongs;
+ * without CRC what hasn't come yet of it is received right there.
+ */
+export class Inbox {
+  /** Whether CRCs are looked at. */
+  crc = false
+  readonly #pools: InboxMemory
+  readonly #user: InboxUser
+  /** Where bytes are gathered: the shared memory, which is then empty, or a carry of our own. */
+  #memory: Memory
+  #filled = 0
+  /** Where the payload of the segment under way goes, and how many bytes of it are missing. */
+  #sink: Uint8Array | undefined
+  #sinkAt = 0
+  #missing = 0
+  /** Bytes to come that are padding and an unused CRC. */
+  #skip = 0
+  #straight = false
+  #closed = false
+
+  constructor(pools: InboxMemory, user: InboxUser) {
+    this.#pools = pools
+    this.#user = user
+    this.#memory = pools.shared
+  }
+
+  /** Whether an FPDU has begun whose end hasn't come. */
+  get withinFpdu(): boolean {
+    return this.#filled > 0 || this.#missing > 0 || this.#skip > 0
+  }
+
+  buffer(): Uint8Array {
+    this.#straight = this.#missing > 0 && this.#sink !== undefined
+    if (this.#straight && this.#sink !== undefined)
+      return this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
+    return this.#memory.bytes.subarray(this.#filled)
+  }
+
+  received(bytes: number): void {
+    if (this.#closed) return
+    if (this.#straight) {
+      this.#sinkAt += bytes
+      this.#missing -= bytes
+      if (this.#missing === 0) this.#endSink()
+      return
+    }
+    this.#filled += bytes
+    this.#take()
+  }
+
+  /** What the segment under way brings goes nowhere from now on. What `buffer` gave is not to be written any more. */
+  dropSink(): void {
+    this.#sink = undefined
+  }
+
+  get sink(): Uint8Array | undefined {
+    return this.#sink
+  }
+
+  /** Nothing more is taken. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#sink = undefined
+    this.#missing = 0
+    this.#filled = 0
+    this.#release()
+  }
+
+  /** Takes up all that is whole. */
+  #take(): void {
+    let from = this.#pass(0)
+    while (!this.#closed && this.#filled - from >= FPDU_LENGTH_BYTES) {
+      const ulpduBytes = this.#memory.view.getUint16(from)
+      const bytes = FPDU_LENGTH_BYTES + ulpduBytes + trailerBytes(ulpduBytes)
+      if (this.#filled - from < bytes) {
+        if (!this.#beginStraight(from, ulpduBytes)) return this.#carry(from, bytes)
+        from = this.#filled
+        break
+      }
+      this.#whole(from, ulpduBytes, bytes)
+      from += bytes
+    }
+    if (this.#closed) return
+    if (this.#filled > from) return this.#carry(from, FPDU_LENGTH_BYTES)
+    this.#filled = 0
+    this.#release()
+  }
+
+  #whole(from: number, ulpduBytes: number, bytes: number): void {
+    const memory = this.#memory
+    const at = from + FPDU_LENGTH_BYTES
+    if (ulpduBytes < TAGGED_BYTES) return this.#user.broken("length", memory, at, ulpduBytes)
+    if (this.crc) {
+      const crcAt = from + bytes - FPDU_CRC_BYTES
+      if (crc32cOfView(memory.view, from, crcAt) !== memory.view.getUint32(crcAt, true))
+        return this.#user.broken("crc", memory, at, ulpduBytes)
+    }
+    this.#user.arrived(memory, at, ulpduBytes)
+  }
+
+  /** Drops what goes nowhere, at the beginning of what came; returns where to go on. */
+  #pass(from: number): number {
+    let at = from
+    if (this.#missing > 0) {
+      // A sink that was dropped; one that is there was given out as the buffer.
+      const bytes = Math.min(this.#missing, this.#filled - at)
+      this.#missing -= bytes
+      at += bytes
+      if (this.#missing === 0) this.#endSink()
+    }
+    const bytes = Math.min(this.#skip, this.#filled - at)
+    this.#skip -= bytes
+    return at + bytes
+  }
+
+  /** Begins to place a segment whose end hasn't come. False: it has to be gathered first. */
+  #beginStraight(from: number, ulpduBytes: number): boolean {
+    const here = this.#filled - from - FRONT_BYTES
+    const payloadBytes = ulpduBytes - TAGGED_BYTES
+    if (this.crc || here < 0 || payloadBytes - here < STRAIGHT_BYTES_MIN) return false
+    const at = from + FPDU_LENGTH_BYTES
+    const sink = this.#user.begins(this.#memory, at, ulpduBytes)
+    if (sink === undefined) return this.#closed
+    const payloadAt = at + TAGGED_BYTES
+    sink.set(this.#memory.bytes.subarray(payloadAt, payloadAt + here))
+    this.#sink = sink
+    this.#sinkAt = here
+    this.#missing = payloadBytes - here
+    this.#skip = trailerBytes(ulpduBytes)
+    return true
+  }
+
+  #endSink(): void {
+    if (this.#sink !== undefined) this.#user.placed()
+    this.#sink = undefined
+  }
+
+  /** Keeps the beginning of an FPDU of `bytes` for when the rest comes. */
+  #carry(from: number, bytes: number): void {
+    const old = this.#memory
+    const count = this.#filled - from
+    const { shared, small, large } = this.#pools
+    if (old === shared || bytes > old.bytes.length) {
+      this.#memory = (bytes > SMALL_BYTES ? large : small).take()
+      this.#memory.bytes.set(old.bytes.subarray(from, this.#filled))
+      this.#free(old)
+    } else if (from > 0) old.bytes.copyWithin(0, from, this.#filled)
+    this.#filled = count
+  }
+
+  /** Goes back to the shared memory. */
+  #release(): void {
+    this.#free(this.#memory)
+    this.#memory = this.#pools.shared
+  }
+
+  #free(memory: Memory): void {
+    const { shared, small, large } = this.#pools
+    if (memory === shared) return
+    if (memory.bytes.length === SMALL_BYTES) small.give(memory)
+    else large.give(memory)
+  }
+}

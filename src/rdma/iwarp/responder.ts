@@ -1,0 +1,355 @@
+import { Access, addressHighAt, addressLowAt, WorkStatus } from "../verbs/index.ts"
+import { REMOTE_ACCESS } from "../verbs/access.ts"
+import type { SoftwareRegion } from "../verbs/software/memory.ts"
+import { isAllowed, scatter } from "../verbs/software/scatter.ts"
+import type { IwarpConnection } from "./connection.ts"
+import type { InboxUser } from "./inbox.ts"
+import type { Memory } from "./memory-pool.ts"
+import { decodeTerminate, Terminate } from "./terminate.ts"
+import type { TerminateCode } from "./terminate.ts"
+import {
+  CONTROL_LAST,
+  CONTROL_TAGGED,
+  QueueNumber,
+  RdmapOpcode,
+  READ_REQUEST_BYTES,
+  TAGGED_BYTES,
+  UNTAGGED_BYTES,
+} from "./wire.ts"
+
+const TAGGED = 0x8000
+const DDP_VERSION = 0x0300
+const DDP_VERSION_1 = 0x0100
+const RDMAP_VERSION = 0x00c0
+const RDMAP_VERSION_1 = 0x0040
+const OPCODE = 0x000f
+const NOTHING = new Uint8Array(0)
+
+/** A read of the peer's that isn't answered to the end. */
+interface Answer {
+  readonly sinkStag: number
+  readonly sinkHigh: number
+  readonly sinkLow: number
+  readonly length: number
+  readonly sourceStag: number
+  readonly sourceHigh: number
+  readonly sourceLow: number
+  sent: number
+}
+
+/**
+ * The errors of a use of memory, which each layer has in codes of its own: DDP for what it places, RDMAP for what it
+ * reads (RFC 5041 §7.1, RFC 5040 §4.8). Access rights are RDMAP's business alone.
+ */
+interface MemoryErrors {
+  readonly badStag: TerminateCode
+  readonly bounds: TerminateCode
+  readonly otherStream: TerminateCode
+  readonly wrap: TerminateCode
+}
+
+const PLACING: MemoryErrors = {
+  badStag: Terminate.taggedBadStag,
+  bounds: Terminate.taggedBounds,
+  otherStream: Terminate.taggedStagOfOtherStream,
+  wrap: Terminate.taggedOffsetWrap,
+}
+const READING: MemoryErrors = {
+  badStag: Terminate.badStag,
+  bounds: Terminate.bounds,
+  otherStream: Terminate.stagOfOtherStream,
+  wrap: Terminate.offsetWrap,
+}
+
+/** Whether the last of `count` bytes from an address on would lie behind the end of all addresses. */
+const wraps = (high: number, low: number, count: number): boolean =>
+  high === 0xffffffff && low + count > 2 ** 32
+
+/**
+ * The half of a connection that does what the peer asks: it takes segments as they come (RFC 5041 §5, RFC 5040 §5).
+ * Everything is checked before a byte moves, with every segment anew.
+ */
+export class Responder implements InboxUser {
+  readonly #connection: IwarpConnection
+  readonly #answers: Answer[] = []
+  /** The sequence numbers due (RFC 5041 §4.3), and the message that is coming in at queue 0. */
+  #sendSequence = 1
+  #readSequence = 1
+  #messageOffset = 0
+  #messageOpcode = 0
+  /** Where `memoryAt` has found its bytes. */
+  #region: SoftwareRegion | undefined
+  #at = 0
+  /** Memory a segment is being received straight into; of an answer to a read of ours, how much of it. */
+  #sinkRegion: SoftwareRegion | undefined
+  #answerBytes = -1
+
+  constructor(connection: IwarpConnection) {
+    this.#connection = connection
+  }
+
+  // ------------------------------------------------------------------------------------------ what comes
+
+  arrived(memory: Memory, at: number, ulpduBytes: number): void {
+    const { view } = memory
+    const control = view.getUint16(at)
+    if (!this.#checkVersions(control, memory, at, ulpduBytes)) return
+    if ((control & TAGGED) !== 0) return this.#tagged(control, memory, at, ulpduBytes)
+    if (ulpduBytes < UNTAGGED_BYTES) return this.broken("length", memory, at, ulpduBytes)
+    const code = this.#untagged(control, memory, at, ulpduBytes)
+    if (code !== undefined) this.#violate(code, memory, at, ulpduBytes)
+    else this.#connection.heard(ulpduBytes)
+  }
+
+  broken(why: "crc" | "length", memory: Memory, at: number, ulpduBytes: number): void {
+    if (why === "crc") this.#connection.lost("a CRC of the peer's is wrong", Terminate.mpaCrc)
+    else this.#violate(Terminate.mpaLength, memory, at, ulpduBytes)
+  }
+
+  #checkVersions(control: number, memory: Memory, at: number, ulpduBytes: number): boolean {
+    if ((control & DDP_VERSION) !== DDP_VERSION_1) {
+      const code = (control & TAGGED) !== 0 ? Terminate.taggedVersion : Terminate.untaggedVersion
+      this.#violate(code, memory, at, ulpduBytes)
+    } else if ((control & RDMAP_VERSION) !== RDMAP_VERSION_1)
+      this.#violate(Terminate.rdmapVersion, memory, at, ulpduBytes)
+    else return true
+    return false
+  }
+
+  #violate(code: TerminateCode, memory: Memory, at: number, ulpduBytes: number): void {
+    // Of the segment only the headers go back, and they are here.
+    const end = Math.min(at + ulpduBytes, at + UNTAGGED_BYTES + READ_REQUEST_BYTES)
+    this.#connection.violated(code, memory.bytes.subarray(at, end), ulpduBytes)
+  }
+
+  // ------------------------------------------------------------------------------------------ tagged segments
+
+  #tagged(control: number, memory: Memory, at: number, ulpduBytes: number): void {
+    const count = ulpduBytes - TAGGED_BYTES
+    const code = this.#taggedObjection(control, memory.view, at, count)
+    if (code !== undefined) return this.#violate(code, memory, at, ulpduBytes)
+    this.#connection.heard(ulpduBytes)
+    const from = at + TAGGED_BYTES
+    const bytes = memory.bytes.subarray(from, from + count)
+    if ((control & OPCODE) === RdmapOpcode.readResponse) this.#connection.requester.answer(bytes)
+    else if (count > 0) this.#region!.bytes.set(bytes, this.#at)
+  }
+
+  /** Why the segment may not be placed; undefined: it may, a write's at `#at` of `#region`. */
+  #taggedObjection(control: number, view: DataView, at: number, count: number): TerminateCode | undefined {
+    const opcode = control & OPCODE
+    const stag = view.getUint32(at + 2)
+    const high = view.getUint32(at + 6)
+    const low = view.getUint32(at + 10)
+    if (opcode === RdmapOpcode.readResponse)
+      return this.#connection.requester.objection(stag, high, low, count, (control & CONTROL_LAST) !== 0)
+    if (opcode !== RdmapOpcode.write) return Terminate.unexpectedOpcode
+    // A segment of no bytes needs no STag (RFC 5041 §5.2).
+    return count === 0 ? undefined : this.#find(stag, high, low, count, Access.RemoteWrite, PLACING)
+  }
+
+  /** Finds the memory behind an STag, for one use of it (RFC 5042 §6.1). */
+  #find(
+    stag: number,
+    high: number,
+    low: number,
+    count: number,
+    right: number,
+    errors: MemoryErrors,
+  ): TerminateCode | undefined {
+    const { qp } = this.#connection
+    const region = qp.table.find(stag)
+    // What was never opened to any peer is as good as not there.
+    if (region === undefined || (region.access & REMOTE_ACCESS) === 0) return errors.badStag
+    if (region.pd !== qp.pd) return errors.otherStream
+    if (wraps(high, low, count)) return errors.wrap
+    if ((region.access & right) === 0) return Terminate.accessRights
+    this.#at = region.remoteOffset(qp.pd, right, high, low, count)
+    this.#region = region
+    return this.#at < 0 ? errors.bounds : undefined
+  }
+
+  begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined {
+    const control = memory.view.getUint16(at)
+    if ((control & TAGGED) === 0 || !this.#checkVersions(control, memory, at, ulpduBytes)) return undefined
+    const count = ulpduBytes - TAGGED_BYTES
+    const code = this.#taggedObjection(control, memory.view, at, count)
+    if (code !== undefined) {
+      this.#violate(code, memory, at, ulpduBytes)
+      return undefined
+    }
+    this.#connection.heard(ulpduBytes)
+    if ((control & OPCODE) === RdmapOpcode.readResponse) {
+      const sink = this.#connection.requester.readSink(count)
+      if (sink !== undefined) this.#lend(sink.region, count)
+      return sink?.bytes
+    }
+    const region = this.#region!
+    this.#lend(region, -1)
+    return region.bytes.subarray(this.#at, this.#at + count)
+  }
+
+  #lend(region: SoftwareRegion, answerBytes: number): void {
+    this.#sinkRegion = region
+    this.#answerBytes = answerBytes
+    region.lentTo(this.#connection)
+  }
+
+  placed(): void {
+    const bytes = this.#answerBytes
+    this.dropSink()
+    if (bytes >= 0) this.#connection.requester.answered(bytes)
+  }
+
+  /** Nothing is received straight into memory any more. */
+  dropSink(): void {
+    this.#sinkRegion?.returned(this.#connection)
+    this.#sinkRegion = undefined
+    this.#answerBytes = -1
+  }
+
+  /** The region has been taken out of use: what is being received into it, if anything. */
+  sinkIn(region: SoftwareRegion): "write" | "answer" | undefined {
+    if (this.#sinkRegion !== region) return undefined
+    return this.#answerBytes < 0 ? "write" : "answer"
+  }
+
+  // ------------------------------------------------------------------------------------------ untagged segments
+
+  #untagged(control: number, memory: Memory, at: number, ulpduBytes: number): TerminateCode | undefined {
+    const { view } = memory
+    const opcode = control & OPCODE
+    const queue = view.getUint32(at + 6)
+    const sequence = view.getUint32(at + 10)
+    const offset = view.getUint32(at + 14)
+    const last = (control & CONTROL_LAST) !== 0
+    if (queue === QueueNumber.send) {
+      if (opcode < RdmapOpcode.send || opcode > RdmapOpcode.sendSolicitedInvalidate)
+        return Terminate.unexpectedOpcode
+      if (sequence !== this.#sendSequence) return Terminate.messageSequence
+      if (offset !== this.#messageOffset) return Terminate.messageOffset
+      return this.#send(opcode, last, memory, at, ulpduBytes - UNTAGGED_BYTES)
+    }
+    if (queue === QueueNumber.readRequest) {
+      if (opcode !== RdmapOpcode.readRequest) return Terminate.unexpectedOpcode
+      if (sequence !== this.#readSequence) return Terminate.messageSequence
+      if (offset !== 0 || !last) return Terminate.messageOffset
+      return this.#readRequest(view, at + UNTAGGED_BYTES, ulpduBytes - UNTAGGED_BYTES)
+    }
+    if (queue !== QueueNumber.terminate) return Terminate.badQueueNumber
+    if (opcode !== RdmapOpcode.terminate) return Terminate.unexpectedOpcode
+    const from = at + UNTAGGED_BYTES
+    const code = decodeTerminate(memory.bytes.subarray(from, at + ulpduBytes))
+    this.#connection.terminated(code)
+    return undefined
+  }
+
+  #send(opcode: number, last: boolean, memory: Memory, at: number, count: number): TerminateCode | undefined {
+    const { qp } = this.#connection
+    if (this.#messageOffset === 0) {
+      this.#messageOpcode = opcode
+      if (last && count === 0 && this.#connection.isRtr(opcode)) {
+        this.#sendSequence = (this.#sendSequence + 1) >>> 0
+        return undefined
+      }
+      if (qp.receives.completed === qp.receives.posted) return Terminate.noBuffer
+    } else if (opcode !== this.#messageOpcode) return Terminate.unexpectedOpcode
+    // A segment of nothing that isn't the last would go on for ever.
+    if (count === 0 && !last) return Terminate.messageOffset
+    const receive = qp.receives.at(qp.receives.completed)
+    if (!isAllowed(qp.table, qp.pd, receive, Access.LocalWrite)) {
+      this.#connection.receiveFailed(WorkStatus.localProtectionError)
+      return undefined
+    }
+    if (this.#messageOffset + count > receive.length) {
+      qp.completeReceive(WorkStatus.localLengthError)
+      return Terminate.messageTooLong
+    }
+    const from = at + UNTAGGED_BYTES
+    if (count > 0)
+      scatter(qp.table, qp.pd, receive, this.#messageOffset, memory.bytes.subarray(from, from + count))
+    this.#messageOffset += count
+    return last ? this.#delivered(opcode, memory.view.getUint32(at + 2)) : undefined
+  }
+
+  /** The whole message is here. */
+  #delivered(opcode: number, stag: number): TerminateCode | undefined {
+    const { qp } = this.#connection
+    const invalidates =
+      opcode === RdmapOpcode.sendInvalidate || opcode === RdmapOpcode.sendSolicitedInvalidate
+    if (invalidates) {
+      const region = qp.table.find(stag)
+      if (!region?.remotelyInvalidable(qp.pd)) {
+        qp.completeReceive(WorkStatus.remoteInvalidRequestError)
+        return Terminate.cannotInvalidate
+      }
+      region.invalidate()
+    }
+    const solicited = opcode >= RdmapOpcode.sendSolicited
+    const length = this.#messageOffset
+    this.#messageOffset = 0
+    this.#sendSequence = (this.#sendSequence + 1) >>> 0
+    qp.completeReceive(WorkStatus.success, length, invalidates ? stag : 0, solicited)
+    return undefined
+  }
+
+  #readRequest(view: DataView, at: number, bytes: number): TerminateCode | undefined {
+    if (bytes > READ_REQUEST_BYTES) return Terminate.messageTooLong
+    if (bytes < READ_REQUEST_BYTES) return Terminate.unspecifiedOperation
+    // Each read it may have under way is a buffer of queue 1 (RFC 5040 §6.6).
+    const answer: Answer = {
+      sinkStag: view.getUint32(at),
+      sinkHigh: view.getUint32(at + 4),
+      sinkLow: view.getUint32(at + 8),
+      length: view.getUint32(at + 12),
+      sourceStag: view.getUint32(at + 16),
+      sourceHigh: view.getUint32(at + 20),
+      sourceLow: view.getUint32(at + 24),
+      sent: 0,
+    }
+    const isRtr = answer.length === 0 && this.#connection.isRtr(RdmapOpcode.readRequest)
+    if (!isRtr && this.#answers.length >= this.#connection.responderResources) return Terminate.noBuffer
+    const code = this.#source(answer)
+    if (code !== undefined) return code
+    this.#readSequence = (this.#readSequence + 1) >>> 0
+    this.#answers.push(answer)
+    return undefined
+  }
+
+  #source({ length, sourceStag, sourceHigh, sourceLow }: Answer): TerminateCode | undefined {
+    if (length === 0) return undefined
+    return this.#find(sourceStag, sourceHigh, sourceLow, length, Access.RemoteRead, READING)
+  }
+
+  // ------------------------------------------------------------------------------------------ answers
+
+  /** Whether an answer has begun that isn't all put in. */
+  get midway(): boolean {
+    return (this.#answers[0]?.sent ?? 0) > 0
+  }
+
+  /** Puts in the next FPDU of the oldest answer. False: there is none. */
+  emit(): boolean {
+    const answer = this.#answers[0]
+    if (answer === undefined) return false
+    const code = this.#source(answer)
+    if (code !== undefined) {
+      this.#connection.violated(code, NOTHING, 0)
+      return false
+    }
+    const { outbox, payloadBytes } = this.#connection
+    const count = Math.min(answer.length - answer.sent, payloadBytes)
+    const last = answer.sent + count === answer.length
+    const at = outbox.begin(TAGGED_BYTES, count)
+    const { view } = outbox.memory
+    view.setUint16(at, CONTROL_TAGGED | (last ? CONTROL_LAST : 0) | RdmapOpcode.readResponse)
+    view.setUint32(at + 2, answer.sinkStag)
+    view.setUint32(at + 6, addressHighAt(answer.sinkHigh, answer.sinkLow, answer.sent))
+    view.setUint32(at + 10, addressLowAt(answer.sinkLow, answer.sent))
+    if (count > 0) outbox.payload(this.#region!.bytes, this.#at + answer.sent, count, this.#region)
+    outbox.finish()
+    answer.sent += count
+    if (last) this.#answers.shift()
+    return true
+  }
+}
