@@ -27,6 +27,10 @@ export interface DatamoverPair {
   lentBytes(): number
   /** Where data digests exist: the next bytes like these that the initiator sends arrive damaged. */
   damage?(bytes: Uint8Array): void
+  /** With RDMA: nothing gets through between the two ends any more, until it does again. */
+  readonly stall?: (stalled: boolean) => void
+  /** With RDMA: data for a command that has ended at the initiator finds no memory, which ends the connection. */
+  readonly lateDataEndsConnection?: boolean
   dispose(): Promise<void>
 }
 
@@ -143,9 +147,18 @@ export class TargetEnd extends End {
     const { initiatorTaskTag: tag, expectedDataTransferLength: bytes, write } = command
     this.expCmdSn++
     this.maxCmdSn++
-    this.running++
     const immediate = pdu.bytes.slice(pdu.dataAt, pdu.dataAt + pdu.dataBytes)
-    const served = write ? this.#write(tag, bytes, immediate) : this.#read(tag, bytes)
+    if (write) this.#run(tag, this.#write(tag, bytes, immediate))
+    else this.read(tag, bytes)
+  }
+
+  /** Serves a read. */
+  read(tag: number, bytes: number): void {
+    this.#run(tag, this.#read(tag, bytes))
+  }
+
+  #run(tag: number, served: Promise<void>): void {
+    this.running++
     served.then(
       () => this.running--,
       (error: unknown) => {

@@ -48,14 +48,14 @@ async function connect(pair: DatamoverPair, keys: DatamoverKeys): Promise<Ends> 
   pair.initiator.start(initiator, initiator)
   const serve = target.onPdu
   target.onPdu = () => {
-    pair.target.allocateConnectionResources()
     pair.target.noticeKeyValues(keys)
+    pair.target.allocateConnectionResources()
     pair.target.enableDatamover({ header: encodePdu(LoginResponse, { transit: true, statSn: 99 }) })
     target.onPdu = serve
   }
   initiator.onPdu = () => {
-    pair.initiator.allocateConnectionResources()
     pair.initiator.noticeKeyValues(keys)
+    pair.initiator.allocateConnectionResources()
     pair.initiator.enableDatamover()
     initiator.onPdu = () => {}
   }
@@ -162,7 +162,7 @@ export function datamoverSuite(
       await finish(all)
     })
 
-    test("a task ended at the initiator: its buffers are left alone, what still comes is dropped", async () => {
+    test("a task ended at the initiator: its buffers are left alone, whatever still comes", async () => {
       const all = await ends()
       const { pair, initiator } = all
       const bytes = Math.max(...sizes)
@@ -172,9 +172,14 @@ export function datamoverSuite(
       pair.initiator.deallocateTaskResources(1)
       dataIn.fill(0x77)
       initiator.read(2, 5000)
-      await pair.until("another read", () => initiator.responseOf(2) !== undefined)
+      if (pair.lateDataEndsConnection) {
+        // Nobody may write to memory that was taken back, so RDMA has no way to drop what comes late.
+        await pair.until("the end", () => initiator.lost.length === 1 && all.target.lost.length === 1)
+      } else {
+        await pair.until("another read", () => initiator.responseOf(2) !== undefined)
+        assertBytes(initiator.dataIn.get(2), patternOf(2, 5000))
+      }
       assert.ok(dataIn.every((byte) => byte === 0x77))
-      assertBytes(initiator.dataIn.get(2), patternOf(2, 5000))
       await finish(all)
     })
 
@@ -374,6 +379,36 @@ async function damagedWrite(all: Ends, bytes: number): Promise<void> {
 const SPARE_TAG = 99
 
 async function slowReader({ pair, target, initiator }: Ends): Promise<void> {
+  if (pair.stall) await stalledReader({ pair, target, initiator }, pair.stall)
+  else await pausedReader({ pair, target, initiator })
+}
+
+/** With RDMA data goes past the initiator: only a network that takes nothing holds it up, and commands as well. */
+async function stalledReader(
+  { pair, target, initiator }: Ends,
+  stall: (stalled: boolean) => void,
+): Promise<void> {
+  const count = 60
+  target.silent = true
+  for (let tag = 0; tag < count; tag++) initiator.read(tag, 1048576)
+  await pair.until("the commands", () => target.seen.length === count)
+  stall(true)
+  for (let tag = 0; tag < count; tag++) target.read(tag, 1048576)
+  await pair.settle()
+  assert.ok(pair.lentBytes() > 0)
+  assert.ok(pair.lentBytes() <= 5 * 1048576, `${pair.lentBytes()} bytes queued for a peer that takes none`)
+  const waiting = pair.target.allocateDataIn(SPARE_TAG, 1048576)
+  assert.ok(isPromise(waiting))
+  pair.target.deallocateTaskResources(SPARE_TAG)
+  await assert.rejects(waiting, TaskAbortedError)
+  stall(false)
+  await pair.until("all reads", () => initiator.seen.length === count)
+  for (let tag = 0; tag < count; tag++) {
+    assertBytes(initiator.dataIn.get(tag), patternOf(tag, 1048576))
+  }
+}
+
+async function pausedReader({ pair, target, initiator }: Ends): Promise<void> {
   pair.initiator.pause()
   // How much the system takes before it says no is its own affair: some megabytes, or some dozen.
   let count = 0

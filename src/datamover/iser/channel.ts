@@ -1,0 +1,372 @@
+import type { Clock } from "../../base/clock.ts"
+import {
+  ISER_AHS_BYTES,
+  ISER_DATA_SEGMENT_BYTES,
+  ISER_RECEIVE_BYTES_MAX,
+  ISER_RECEIVES_MAX,
+  ISER_SENDS_MAX,
+} from "../../base/limits.ts"
+import { DatamoverError } from "../../iscsi/da.ts"
+import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
+import { CompletionOpcode, WorkCompletion, WorkStatus, workStatusName } from "../../rdma/verbs/index.ts"
+import type { CompletionQueue, Connection, Disconnection, QueuePair } from "../../rdma/verbs/index.ts"
+import { ISER_HEADER_BYTES } from "./message.ts"
+import type { IserOptions } from "./options.ts"
+import { ReceiveRing } from "./receive-ring.ts"
+import type { ReceiveSlot } from "./receive-ring.ts"
+import { memoryOf } from "./registered-memory.ts"
+import type { DeviceMemory, RegisteredPool } from "./registered-memory.ts"
+import { SendRing } from "./send-ring.ts"
+
+/** The longest message there is. */
+const MESSAGE_BYTES = ISER_HEADER_BYTES + BHS_BYTES + ISER_AHS_BYTES + ISER_DATA_SEGMENT_BYTES
+/** Completions taken at a time. */
+const BATCH = 32
+/** So much gathers at most in a turn before it is posted, in bytes. */
+const POST_BYTES = 256 * 1024
+
+export interface ChannelUser {
+  /** A message has come; `slot` keeps it until the call returns, or as long as somebody holds it. */
+  messageReceived(slot: ReceiveSlot, bytes: number, invalidatedRkey: number): void
+  /** The turn is over, or requests have ended: time to ask for more. */
+  refill(): void
+  /** The connection is gone: with an error, unless we have asked for that. Comes once. */
+  channelGone(error: Error | undefined): void
+}
+
+/**
+ * An RDMA connection with all it takes: queue pair, completion queues, receives, memory. Everything that happens is
+ * handled in turns of the event loop; what a turn gives cause to send leaves together at its end.
+ *
+ *     made (one receive posted) -> established -> start -> end | the peer's end -> drained -> destroyed
+ */
+export class Channel {
+  readonly qp: QueuePair
+  readonly registered: RegisteredPool
+  readonly sends: SendRing
+  readonly receives: ReceiveRing
+  /** Changes with every sign of life of the peer. */
+  activity = 0
+  /** Nothing is delivered or sent any more. */
+  over = false
+  connection: Connection | undefined
+  readonly #memory: DeviceMemory
+  readonly #sendCq: CompletionQueue
+  readonly #receiveCq: CompletionQueue
+  readonly #acknowledged: boolean
+  #user: ChannelUser | undefined
+  readonly #ended = Array.from({ length: BATCH }, () => new WorkCompletion())
+  /** Receives that were polled; those from #at on haven't been looked at. */
+  readonly #arrived = Array.from({ length: BATCH }, () => new WorkCompletion())
+  #at = 0
+  #count = 0
+  #paused = false
+  #inTurn = false
+  #postScheduled = false
+  #unpostedBytes = 0
+  #receiveBytes = 0
+  /** The user has asked for the end: it isn't told of it. */
+  #asked = false
+  /** Why it ends, where that isn't what the device says. */
+  #failure: Error | undefined
+  #event: Disconnection | undefined
+  /** It was, or needn't be, disconnected. */
+  #ending = false
+  #told = false
+  /** The queue pair is in ERROR. */
+  #broken = false
+  #destroyed = false
+  /** Called once nothing is under way: what is to happen then. */
+  #whenQuiet: (() => void) | undefined
+  readonly #postNow = () => {
+    this.#postScheduled = false
+    this.post()
+  }
+  readonly #goOn = () => this.#turn()
+
+  /** Throws VerbsError. */
+  constructor(options: IserOptions, registered: RegisteredPool) {
+    const { device } = options
+    const { limits } = device
+    this.#memory = memoryOf(device)
+    this.registered = registered
+    this.#acknowledged = device.capabilities.acknowledged
+    const sendQueueDepth = Math.min(ISER_SENDS_MAX, limits.workRequestsMax)
+    const receiveQueueDepth = Math.min(ISER_RECEIVES_MAX, limits.workRequestsMax)
+    const undo: (() => void)[] = registered.own ? [() => registered.close()] : []
+    try {
+      this.#sendCq = device.createCq(sendQueueDepth, this.#goOn)
+      undo.push(() => this.#sendCq.destroy())
+      this.#receiveCq = device.createCq(receiveQueueDepth, this.#goOn)
+      undo.push(() => this.#receiveCq.destroy())
+      const { pd } = registered
+      const queues = { sendCq: this.#sendCq, receiveCq: this.#receiveCq, sendQueueDepth, receiveQueueDepth }
+      this.qp = device.createQp({ pd, ...queues, sendEntriesMax: 1, receiveEntriesMax: 1 })
+      undo.push(() => this.qp.destroy())
+      this.sends = new SendRing(this.qp)
+      this.receives = new ReceiveRing(pd, this.qp, MESSAGE_BYTES, () => this.#receivesGone())
+      // Login is strictly question and answer: one receive is all it takes, and all that peers have (rdma.md 1.3).
+      this.growReceives(1)
+      this.receives.post()
+    } catch (error) {
+      for (const step of undo.reverse()) step()
+      throw error
+    }
+    this.#sendCq.arm()
+    this.#receiveCq.arm()
+  }
+
+  /** Makes room for `count` messages altogether; `receives.post` gives it to the peer. Throws DatamoverError. */
+  growReceives(count: number): void {
+    const more = (count - this.receives.count) * this.receives.strideBytes
+    if (more <= 0) return
+    if (count > this.qp.receiveQueueDepth)
+      throw noResources(`${count} receives are more than the ${this.qp.receiveQueueDepth} there may be`)
+    if (this.#memory.receiveBytes + more > ISER_RECEIVE_BYTES_MAX)
+      throw noResources(`receives of all connections take ${this.#memory.receiveBytes} bytes already`)
+    try {
+      this.receives.grow(count)
+    } catch (error) {
+      throw noResources((error as Error).message, error as Error)
+    }
+    this.#memory.receiveBytes += more
+    this.#receiveBytes += more
+  }
+
+  // ------------------------------------------------------------------------------------------ the way of a turn
+
+  /** Begins delivery, from the event loop; what has come since it was made isn't lost. */
+  start(user: ChannelUser, clock: Clock): void {
+    this.#user = user
+    clock.after(0, "iser: start", () => {
+      this.#turn()
+      if (this.#event !== undefined) this.#tell(this.#event)
+    })
+  }
+
+  #turn(): void {
+    if (this.#destroyed || (this.#user === undefined && !this.over)) return
+    this.#inTurn = true
+    try {
+      this.#takeEnded()
+      this.#takeArrived()
+    } catch (error) {
+      // Whatever it is, it costs this connection and no other.
+      this.fail(error instanceof Error ? error : new DatamoverError("ERR_DATAMOVER", String(error)))
+      // There may be more to take, and no notice of it to come.
+      queueMicrotask(this.#goOn)
+    }
+    this.#inTurn = false
+    if (!this.over) this.#user?.refill()
+    this.post()
+    this.#settle()
+  }
+
+  #takeEnded(): void {
+    const ended = this.#ended
+    let armed = false
+    for (;;) {
+      const count = this.#sendCq.poll(ended)
+      for (let i = 0; i < count; i++) this.#sendEnded(ended[i]!)
+      if (count > 0) continue
+      // What came between the last poll and arm gives no notice.
+      if (armed) return
+      this.#sendCq.arm()
+      armed = true
+    }
+  }
+
+  #sendEnded(completion: WorkCompletion): void {
+    const { wrId, status, opcode } = completion
+    if (status === WorkStatus.success) {
+      // Elsewhere the end of a send only says that its memory is free.
+      if (this.#acknowledged || opcode === CompletionOpcode.rdmaRead) this.activity++
+    } else if (status !== WorkStatus.workRequestFlushedError) {
+      this.fail(
+        new DatamoverError("ERR_CONNECTION_LOST", `an RDMA request failed: ${workStatusName(status)}`),
+      )
+    }
+    this.sends.completed(wrId, status)
+  }
+
+  #takeArrived(): void {
+    let armed = false
+    while (!this.#paused) {
+      if (this.#at === this.#count) {
+        if (!this.over && !this.#broken) this.receives.post()
+        this.#at = 0
+        this.#count = this.#receiveCq.poll(this.#arrived)
+        if (this.#count === 0) {
+          if (armed) return
+          this.#receiveCq.arm()
+          armed = true
+          continue
+        }
+      }
+      this.#receiveEnded(this.#arrived[this.#at++]!)
+    }
+  }
+
+  #receiveEnded(completion: WorkCompletion): void {
+    const { status } = completion
+    // What would be posted now would come straight back.
+    if (status !== WorkStatus.success) this.#broken = true
+    const slot = this.receives.take(completion.wrId)
+    try {
+      if (this.over) return
+      if (status === WorkStatus.success) {
+        this.activity++
+        this.#user?.messageReceived(slot, completion.byteLength, completion.invalidatedRkey)
+      } else if (status !== WorkStatus.workRequestFlushedError) {
+        this.fail(
+          new DatamoverError("ERR_CONNECTION_LOST", `an RDMA receive failed: ${workStatusName(status)}`),
+        )
+      }
+    } finally {
+      slot.release()
+    }
+  }
+
+  /** Stops and resumes taking messages; up to those posted, they wait with the device. */
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    queueMicrotask(this.#goOn)
+  }
+
+  // ------------------------------------------------------------------------------------------ sending
+
+  /** A request of `bytes` was added: it leaves at the end of the turn, or soon; at once when it's much. */
+  leave(bytes: number): void {
+    this.#unpostedBytes += bytes
+    if (this.#unpostedBytes >= POST_BYTES) this.post()
+    else if (!this.#inTurn && !this.#postScheduled) {
+      this.#postScheduled = true
+      queueMicrotask(this.#postNow)
+    }
+  }
+
+  post(): void {
+    this.#unpostedBytes = 0
+    if (this.#event !== undefined || this.#destroyed || !this.sends.unposted) return
+    if (this.connection === undefined || this.qp.state === "RESET") return
+    try {
+      this.sends.post()
+    } catch (error) {
+      this.fail(error as Error)
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------ the end
+
+  /** It can't go on. The user is told, once the device has let go. */
+  fail(error: Error): void {
+    this.#failure ??= error
+    this.#end()
+  }
+
+  /** Drops the connection: nothing the peer does reaches us from here on. The user isn't told. */
+  end(): void {
+    this.#asked = true
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#ending) return
+    this.#ending = true
+    this.over = true
+    this.#whenQuiet = undefined
+    this.#paused = false
+    this.connection?.disconnect()
+    this.sends.cancel(() => true)
+    this.#settleSoon()
+  }
+
+  /** As `fail`, once all that was to be sent has been. */
+  failWhenSent(error: Error): void {
+    this.#failure ??= error
+    this.over = true
+    this.#whenQuiet = () => this.#end()
+    this.#settleSoon()
+  }
+
+  /** Delivers nothing any more; calls `quiet` once all that was to be sent has been. The user isn't told of the end. */
+  endWhenSent(quiet: () => void): void {
+    this.#asked = true
+    if (this.over) return
+    this.over = true
+    this.#paused = false
+    this.#whenQuiet = quiet
+    this.#settleSoon()
+  }
+
+  /** Upcalls come from the event loop, and so does the end. */
+  #settleSoon(): void {
+    if (!this.#inTurn) queueMicrotask(this.#goOn)
+  }
+
+  /** The device says that the connection has ended. */
+  disconnected(event: Disconnection): void {
+    // What came before the end is delivered.
+    this.#turn()
+    this.#event = event
+    this.#ending = true
+    if (this.qp.state === "RESET") this.sends.abandon()
+    this.over = true
+    this.#paused = false
+    this.#whenQuiet = undefined
+    this.sends.cancel(() => true)
+    this.#tell(event)
+    this.#turn()
+  }
+
+  #tell(event: Disconnection): void {
+    if (this.#user === undefined || this.#told) return
+    this.#told = true
+    const code = event.reason === "peer" ? "ERR_CONNECTION_ENDED" : "ERR_CONNECTION_LOST"
+    const failure = this.#failure ?? new DatamoverError(code, event.detail)
+    this.#user.channelGone(this.#asked ? undefined : failure)
+  }
+
+  /** It never came to be established, or there is no user for it. */
+  abandon(): void {
+    this.over = true
+    this.connection?.disconnect()
+    if (this.connection === undefined) this.#destroy()
+  }
+
+  #settle(): void {
+    if (!this.over) return
+    if (this.#whenQuiet !== undefined && this.sends.empty) {
+      const quiet = this.#whenQuiet
+      this.#whenQuiet = undefined
+      quiet()
+    }
+    const reset = this.qp.state === "RESET"
+    if (this.#event !== undefined && ((this.sends.empty && this.receives.posted === 0) || reset))
+      this.#destroy()
+  }
+
+  /** Nothing of ours is with the device any more. */
+  #destroy(): void {
+    if (this.#destroyed) return
+    this.#destroyed = true
+    this.sends.abandon()
+    this.qp.destroy()
+    this.#sendCq.destroy()
+    this.#receiveCq.destroy()
+    this.receives.close()
+  }
+
+  #receivesGone(): void {
+    this.#memory.receiveBytes -= this.#receiveBytes
+    if (this.registered.own) this.registered.close()
+  }
+}
+
+const noResources = (message: string, cause?: Error): DatamoverError =>
+  new DatamoverError("ERR_ISER_RESOURCES", `no resources for an iSER connection: ${message}`, { cause })

@@ -1,0 +1,144 @@
+import type { DataBuffer } from "../../base/buffers.ts"
+import type { Clock } from "../../base/clock.ts"
+import { COMMANDS_IN_FLIGHT_MAX, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
+import type { CommandBuffers, InitiatorDatamover } from "../../iscsi/da.ts"
+import { Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
+import { Access } from "../../rdma/verbs/index.ts"
+import type { MemoryRegion } from "../../rdma/verbs/index.ts"
+import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
+import { IS_RESPONSE, OPCODE_MASK, uint32At } from "../shared/headers.ts"
+import type { Channel } from "./channel.ts"
+import { IserConnection } from "./connection.ts"
+import { badMessage, RSV, WSV } from "./message.ts"
+import type { ReceiveSlot } from "./receive-ring.ts"
+import { Regions } from "./regions.ts"
+
+const TRANSIT_TO_FULL_FEATURE = 0x83
+
+/** The memory lent to the target for one command. */
+interface Loan {
+  /** The target reads it. */
+  readonly write: MemoryRegion | undefined
+  /** The target writes it. */
+  readonly read: MemoryRegion | undefined
+}
+
+/** The initiator's end of an iSCSI connection over iSER: the target puts and gets data straight in the commands' buffers. */
+export class IserInitiatorDatamover extends IserConnection implements InitiatorDatamover {
+  readonly #regions: Regions
+  readonly #loans = new Map<number, Loan>()
+
+  constructor(channel: Channel, clock: Clock) {
+    super(channel, clock)
+    this.#regions = new Regions(channel.registered.pd)
+  }
+
+  /** An answer to each command and each request beside them, and what the target sends on its own (RFC 7145 §8.1.2). */
+  protected receivesNeeded(): number {
+    return COMMANDS_IN_FLIGHT_MAX + 2 * ISER_UNEXPECTED_PDUS
+  }
+
+  // ------------------------------------------------------------------------------------------ the iSCSI layer's calls
+
+  sendCommand(header: Uint8Array, buffers: CommandBuffers, immediateData?: Uint8Array): void {
+    if (this.channel.over) return
+    const { dataOut, dataIn, unsolicitedBytes } = buffers
+    let write: MemoryRegion | undefined
+    let read: MemoryRegion | undefined
+    try {
+      // The base stands behind the unsolicited data, and that can't be reached: the way of all running code, and of RFC
+      // 7145 with TaggedBufferForSolicitedDataOnly=Yes.
+      if (dataOut !== undefined && unsolicitedBytes < dataOut.length) {
+        const solicited = unsolicitedBytes === 0 ? dataOut : dataOut.subarray(unsolicitedBytes)
+        write = this.#regions.take(solicited, Access.RemoteRead)
+      }
+      if (dataIn !== undefined && dataIn.length > 0)
+        read = this.#regions.take(dataIn, Access.LocalWrite | Access.RemoteWrite)
+    } catch (error) {
+      if (write !== undefined) this.#regions.give(write)
+      return this.channel.fail(error as Error)
+    }
+    if (write !== undefined || read !== undefined) this.#loans.set(uint32At(header, 16), { write, read })
+    this.leave(this.put(header, immediateData, write, read))
+  }
+
+  protected sendPdu(header: Uint8Array, data?: Uint8Array | DataBuffer): void {
+    if (!this.fullFeature && (header[1]! & TRANSIT_TO_FULL_FEATURE) === TRANSIT_TO_FULL_FEATURE) {
+      // The target may send as soon as it has answered: all receives are there before it is asked (rdma.md 1.3).
+      if ((header[0]! & OPCODE_MASK) === Opcode.loginRequest && !this.#postAll()) {
+        if (data !== undefined && !(data instanceof Uint8Array)) data.release()
+        return
+      }
+    }
+    this.leave(this.put(header, data))
+  }
+
+  #postAll(): boolean {
+    try {
+      this.channel.growReceives(this.receivesNeeded())
+      this.channel.receives.post()
+      return true
+    } catch (error) {
+      this.channel.fail(error as Error)
+      return false
+    }
+  }
+
+  deallocateTaskResources(initiatorTaskTag: number): void {
+    const loan = this.#loans.get(initiatorTaskTag)
+    if (loan !== undefined) this.#endLoan(initiatorTaskTag, loan)
+  }
+
+  #endLoan(tag: number, { write, read }: Loan): void {
+    this.#loans.delete(tag)
+    if (write !== undefined) this.#regions.give(write)
+    if (read !== undefined) this.#regions.give(read)
+  }
+
+  // ------------------------------------------------------------------------------------------ what arrives
+
+  protected arrived(pdu: ArrivedPdu, flags: number, _messageAt: number, invalidatedRkey: number): void {
+    const { view, at } = pdu
+    const opcode = view.getUint8(at) & OPCODE_MASK
+    if ((flags & (WSV | RSV)) !== 0) throw badMessage("an STag, and is a target")
+    const isResponse = opcode === Opcode.scsiResponse
+    const tag = isResponse ? view.getUint32(at + 16) : 0
+    const loan = isResponse ? this.#loans.get(tag) : undefined
+    if (invalidatedRkey !== 0) this.#checkInvalidated(loan, invalidatedRkey)
+    if (pdu.ahsBytes > 0) return this.#complain("no PDU of a target has additional header segments", pdu)
+    if (IS_RESPONSE[opcode] === 0)
+      return this.#complain(`opcode 0x${opcode.toString(16)} is none an initiator takes over iSER`, pdu)
+    // Whatever the target has left of it, before anybody hears that the command is over (RFC 7145 §7.3.7).
+    if (loan !== undefined) this.#endLoan(tag, loan)
+    this.upcalls.controlNotify(pdu)
+  }
+
+  /** The target may take out of use the Read STag of the command it answers, or else its Write STag, and nothing else. */
+  #checkInvalidated(loan: Loan | undefined, rkey: number): void {
+    const due = loan?.read ?? loan?.write
+    if (due?.rkey !== rkey) throw badMessage("a Send with Invalidate for an STag that isn't its command's")
+  }
+
+  #complain(message: string, pdu: ArrivedPdu): void {
+    this.upcalls.formatErrorNotify(RejectReason.protocolError, message, pdu)
+  }
+
+  protected otherArrived(slot: ReceiveSlot): void {
+    throw badMessage(`a message of type 0x${slot.view.getUint8(slot.at).toString(16).padStart(2, "0")}`)
+  }
+
+  // ------------------------------------------------------------------------------------------ the end
+
+  protected settle(): void {
+    // A connection that closes in good order has no commands; of one that doesn't, nobody may reach the memory.
+    for (const [tag, loan] of this.#loans) this.#endLoan(tag, loan)
+    this.#regions.close()
+  }
+
+  refill(): void {
+    // What it sends is sent at once.
+  }
+
+  /** The target disconnects, once it has sent its answer; it has its time for that. */
+  protected closeQuietly(): void {}
+}

@@ -1,0 +1,251 @@
+import type { DataBuffer } from "../../base/buffers.ts"
+import type { Clock } from "../../base/clock.ts"
+import type { Eventually } from "../../base/completion.ts"
+import { COMMAND_WINDOW, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
+import { DatamoverError, TaskAbortedError } from "../../iscsi/da.ts"
+import type { DatamoverKeys, TargetDatamover } from "../../iscsi/da.ts"
+import { ISCSI_RESERVED_TAG, Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
+import { addressHighAt, addressLowAt, SendOpcode } from "../../rdma/verbs/index.ts"
+import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
+import type { DataBufferBudget } from "../shared/budget.ts"
+import { IS_REQUEST, OPCODE_MASK, uint32At } from "../shared/headers.ts"
+import { TaskMemory } from "../shared/task-memory.ts"
+import { TransferBuffer } from "../shared/transfer-buffer.ts"
+import type { Channel } from "./channel.ts"
+import { IserConnection } from "./connection.ts"
+import { Fetcher } from "./fetcher.ts"
+import { answerHello, badMessage, MessageType, messageType, RSV, WSV } from "./message.ts"
+import { fitData } from "./peer-limits.ts"
+import type { ReceiveSlot } from "./receive-ring.ts"
+import { RegisteredMemory } from "./registered-memory.ts"
+import type { Work } from "./send-ring.ts"
+import { TargetTasks } from "./target-tasks.ts"
+import type { TargetTask } from "./target-task.ts"
+
+const WRITE_FLAG = 0x20
+const READ_FLAG = 0x40
+
+/** The target's end of an iSCSI connection over iSER: Put_Data is RDMA Write, Get_Data is RDMA Read. */
+export class IserTargetDatamover extends IserConnection implements TargetDatamover {
+  readonly #memory: TaskMemory
+  readonly #tasks = new TargetTasks()
+  readonly #fetcher: Fetcher
+  /** SCSI Responses take the STags of their task out of use. */
+  readonly #invalidates: boolean
+
+  /** `invalidates`: the initiator takes Send with Invalidate. */
+  constructor(channel: Channel, clock: Clock, budget: DataBufferBudget, invalidates: boolean) {
+    super(channel, clock)
+    this.#memory = new TaskMemory(budget, channel.sends, channel.registered)
+    // Data stands by itself: neither header nor padding is sent with it.
+    this.#memory.frontBytes = 0
+    this.#fetcher = new Fetcher(channel)
+    this.#invalidates = invalidates
+  }
+
+  override noticeKeyValues(keys: DatamoverKeys): void {
+    super.noticeKeyValues(keys)
+    this.#fetcher.burstBytesMax = Math.max(1, keys.maxBurstLength)
+    this.#tasks.setKeys(keys)
+  }
+
+  /**
+   * As many as the command window lets come, each with its unsolicited data (RFC 7145 §8.1.1), and some that no window
+   * governs.
+   */
+  protected receivesNeeded(): number {
+    const { initialR2T, immediateData, firstBurstLength, maxRecvDataSegmentLength } = this.keys
+    const firstBytes = immediateData ? maxRecvDataSegmentLength : 0
+    const more = initialR2T ? 0 : Math.ceil((firstBurstLength - firstBytes) / maxRecvDataSegmentLength)
+    return COMMAND_WINDOW * (1 + Math.max(0, more)) + ISER_UNEXPECTED_PDUS
+  }
+
+  // ------------------------------------------------------------------------------------------ the iSCSI layer's calls
+
+  allocateDataIn(initiatorTaskTag: number, bytes: number): Eventually<DataBuffer> {
+    return this.#memory.allocateDataIn(initiatorTaskTag, bytes)
+  }
+
+  allocateDataOut(initiatorTaskTag: number, bytes: number): Eventually<DataBuffer> {
+    return this.#memory.allocateDataOut(initiatorTaskTag, bytes)
+  }
+
+  putData(
+    initiatorTaskTag: number,
+    bufferOffset: number,
+    buffer: DataBuffer,
+    bytes: number,
+    _final: boolean,
+  ): void {
+    if (this.channel.over) return buffer.release()
+    const task = this.#tasks.get(initiatorTaskTag)
+    const to = task?.read
+    if (task === undefined || to === undefined) {
+      buffer.release()
+      return this.channel.fail(noMemory("read into"))
+    }
+    task.used = true
+    const work = this.#write(buffer, bytes)
+    work.rkey = to.rkey
+    work.remoteHigh = addressHighAt(to.addressHigh, to.addressLow, bufferOffset)
+    work.remoteLow = addressLowAt(to.addressLow, bufferOffset)
+    work.task = task
+    this.leave(work)
+  }
+
+  /** An RDMA Write from the buffer; one that isn't ours is copied to where it's registered. */
+  #write(buffer: DataBuffer, bytes: number): Work {
+    const { sends, registered } = this.channel
+    if (buffer instanceof TransferBuffer && buffer.memory instanceof RegisteredMemory) {
+      this.#memory.queued(buffer)
+      return sends.add(SendOpcode.rdmaWrite, buffer.memory.region, buffer.at, bytes, buffer)
+    }
+    const at = registered.arena.take(bytes)
+    const memory = registered.current
+    memory.bytes.set(buffer.bytes.subarray(0, bytes), at)
+    buffer.release()
+    return sends.add(SendOpcode.rdmaWrite, memory.region, at, bytes, memory)
+  }
+
+  getData(
+    initiatorTaskTag: number,
+    _lunHigh: number,
+    _lunLow: number,
+    bufferOffset: number,
+    into: Uint8Array,
+  ): Promise<void> {
+    if (this.channel.over) return Promise.reject(new TaskAbortedError("the connection has ended"))
+    if (into.length === 0) return Promise.resolve()
+    const task = this.#tasks.get(initiatorTaskTag)
+    const readsMax = this.channel.connection?.initiatorDepth ?? 0
+    const wrong =
+      task?.write === undefined || bufferOffset < task.writeFrom
+        ? noMemory("write from")
+        : readsMax === 0
+          ? new DatamoverError(
+              "ERR_ISER_RESOURCES",
+              "the initiator serves no RDMA Reads, and has data to write",
+            )
+          : undefined
+    if (task === undefined || wrong !== undefined) {
+      this.channel.fail(wrong ?? noMemory("write from"))
+      return Promise.reject(new TaskAbortedError("the connection has ended"))
+    }
+    task.used = true
+    return this.#fetch(task, bufferOffset, into)
+  }
+
+  #fetch(task: TargetTask, bufferOffset: number, into: Uint8Array): Promise<void> {
+    const { registered } = this.channel
+    const memory = registered.holding(into)
+    if (memory) {
+      const at = into.byteOffset - memory.bytes.byteOffset
+      return this.#fetcher.fetch(task, bufferOffset, memory, at, into.length)
+    }
+    const at = registered.arena.take(into.length)
+    const aside = registered.current
+    const copy = () => into.set(aside.bytes.subarray(at, at + into.length))
+    return this.#fetcher
+      .fetch(task, bufferOffset, aside, at, into.length)
+      .then(copy)
+      .finally(() => aside.release())
+  }
+
+  protected sendPdu(header: Uint8Array, data?: Uint8Array | DataBuffer): void {
+    const opcode = header[0]! & OPCODE_MASK
+    const task = opcode === Opcode.scsiResponse ? this.#tasks.take(uint32At(header, 16)) : undefined
+    if (opcode === Opcode.reject) this.#tasks.refused(data)
+    const work = this.put(header, this.fullFeature ? fitData(opcode, data, this.keys) : data)
+    // What is read must have been, before the initiator may use its memory again: an aborted task's as well.
+    work.fence = this.#fetcher.readsUnderWay > 0
+    if (task !== undefined) {
+      this.#end(task)
+      if (this.#invalidates && task.rkey !== 0) {
+        work.opcode = SendOpcode.sendWithInvalidate
+        work.invalidateRkey = task.rkey
+      }
+    }
+    this.leave(work)
+  }
+
+  deallocateTaskResources(initiatorTaskTag: number): void {
+    if (this.channel.over) return
+    const task = this.#tasks.take(initiatorTaskTag)
+    this.#memory.abort(initiatorTaskTag)
+    if (task === undefined) return
+    this.#end(task)
+    if (task.used) this.channel.sends.cancel((work) => work.task === task)
+  }
+
+  #end(task: TargetTask): void {
+    task.ended = true
+    if (task.write !== undefined && task.used) this.#fetcher.abort(task)
+  }
+
+  // ------------------------------------------------------------------------------------------ what arrives
+
+  protected arrived(pdu: ArrivedPdu, flags: number, messageAt: number): void {
+    const { view, at } = pdu
+    const opcode = view.getUint8(at) & OPCODE_MASK
+    if ((flags & (WSV | RSV)) !== 0) this.#stagsArrived(pdu, opcode, flags, messageAt)
+    if (IS_REQUEST[opcode] === 0) {
+      const message = `opcode 0x${opcode.toString(16)} is none a target takes`
+      return this.upcalls.formatErrorNotify(RejectReason.commandNotSupported, message, pdu)
+    }
+    if (pdu.ahsBytes > 0 && opcode !== Opcode.scsiCommand) {
+      const message = "additional header segments belong to SCSI Commands alone"
+      return this.upcalls.formatErrorNotify(RejectReason.protocolError, message, pdu)
+    }
+    // What is solicited comes by RDMA Read (RFC 7145 §7.3.5).
+    if (opcode === Opcode.dataOut && view.getUint32(at + 20) !== ISCSI_RESERVED_TAG) {
+      return this.upcalls.formatErrorNotify(RejectReason.protocolError, "a solicited Data-Out over iSER", pdu)
+    }
+    this.upcalls.controlNotify(pdu)
+  }
+
+  /** STags come with the commands whose data they stand for, and with nothing else (RFC 7145 §9.2). */
+  #stagsArrived(pdu: ArrivedPdu, opcode: number, flags: number, messageAt: number): void {
+    // TASK REASSIGN brings new ones, and is refused (ErrorRecoveryLevel 2).
+    if (opcode === Opcode.taskManagementRequest) return
+    const command = pdu.view.getUint8(pdu.at + 1)
+    const stray =
+      opcode !== Opcode.scsiCommand ||
+      ((flags & WSV) !== 0 && (command & WRITE_FLAG) === 0) ||
+      ((flags & RSV) !== 0 && (command & READ_FLAG) === 0)
+    if (stray) throw badMessage("an STag with a PDU that moves no such data")
+    if (!this.#tasks.begin(pdu, flags, messageAt))
+      throw badMessage("more commands than there may be outstanding")
+  }
+
+  /** A Hello may open the connection, though nobody requires it any more (RFC 7145 §5.1.3). */
+  protected otherArrived(slot: ReceiveSlot, bytes: number, first: boolean): void {
+    const type = slot.view.getUint8(slot.at)
+    if (messageType(type) !== MessageType.hello || !first)
+      throw badMessage(`a message of type 0x${type.toString(16).padStart(2, "0")}`)
+    const readsMax = this.channel.connection?.initiatorDepth ?? 0
+    const { reply, accepted } = answerHello(slot.view, slot.at, bytes, readsMax)
+    this.putMessage(reply)
+    if (!accepted) this.channel.failWhenSent(badMessage("a Hello for another version of iSER"))
+  }
+
+  // ------------------------------------------------------------------------------------------ the end
+
+  protected settle(): void {
+    this.#tasks.endAll()
+    this.#fetcher.abortAll()
+    this.#memory.abortAll()
+  }
+
+  refill(): void {
+    this.#memory.serve()
+    this.#fetcher.start()
+  }
+
+  /** After a Logout Response it is the target that disconnects. */
+  protected closeQuietly(): void {
+    this.channel.end()
+  }
+}
+
+const noMemory = (what: string): DatamoverError =>
+  new DatamoverError("ERR_ISER_MESSAGE", `the initiator has lent no memory to ${what}`)

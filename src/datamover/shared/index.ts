@@ -1,0 +1,1 @@
+export { DataBufferBudget } from "./budget.ts"
