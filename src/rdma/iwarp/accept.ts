@@ -21,33 +21,32 @@ export interface Door {
 
 const NOTHING = new Uint8Array(0)
 
+/** Who is told what becomes of a stream; one of both calls comes, once. */
+export interface IncomingUser {
+  requested(request: ConnectionRequest): void
+  /** No request came, or none that can be answered, and the stream is gone. */
+  failed(error: Error): void
+}
+
 /** The asked side (RFC 5044 §7.1.3): a stream, until its request has been answered or it is gone. */
 export class Incoming implements MpaFrameUser {
   readonly stream: ByteStream
   readonly device: IwarpDevice
   readonly receiver = new MpaFrameReceiver("request", this)
   readonly #door: Door
-  readonly #requested: (request: ConnectionRequest) => void
-  /** Told when no request comes of it. */
-  #failed: ((error: Error) => void) | undefined
+  readonly #user: IncomingUser
   readonly #drop: () => void
   #timer: Timer
   #frame: MpaFrame | undefined
+  #asked = false
   #answered = false
 
-  constructor(
-    device: IwarpDevice,
-    stream: ByteStream,
-    door: Door,
-    requested: (request: ConnectionRequest) => void,
-    failed?: (error: Error) => void,
-  ) {
+  constructor(device: IwarpDevice, stream: ByteStream, door: Door, user: IncomingUser) {
     this.device = device
     this.stream = stream
     this.#door = door
-    this.#requested = requested
-    this.#failed = failed
-    this.#drop = () => this.#give()
+    this.#user = user
+    this.#drop = () => this.#give("it was not answered in time, or the device was closed")
     door.pending++
     device.unsettled.add(this.#drop)
     this.#timer = device.clock.after(MPA_DEADLINE_MS, "iwarp: request", this.#drop)
@@ -56,21 +55,24 @@ export class Incoming implements MpaFrameUser {
   /** The request is here. */
   frame(frame: MpaFrame): void {
     this.#frame = frame
-    if (frame.revision > 2) return this.#give()
+    if (frame.revision > 2) return this.#give(`it speaks revision ${frame.revision} of MPA`)
     // Markers are declined, as siw does it: whoever can't do without goes away.
-    if (frame.markers) return this.#refuse(frame, NOTHING)
+    if (frame.markers) {
+      this.#refuse(frame, NOTHING)
+      return this.#tell("it asks for markers, which there are none of here")
+    }
     this.#timer.cancel()
     this.#timer = this.device.clock.after(RDMA_ACCEPT_DEADLINE_MS, "iwarp: accept", this.#drop)
-    this.#failed = undefined
-    this.#requested(new Request(this, frame))
+    this.#asked = true
+    this.#user.requested(new Request(this, frame))
   }
 
-  refused(): void {
-    this.#give()
+  refused(why: string): void {
+    this.#give(why)
   }
 
-  gone(): void {
-    this.#give()
+  gone(error: Error | undefined): void {
+    this.#give(error?.message ?? "it has gone")
   }
 
   /** Whether this is the first answer, and there is still somebody to hear it. */
@@ -84,10 +86,18 @@ export class Incoming implements MpaFrameUser {
     return true
   }
 
-  #give(): void {
+  #give(why: string): void {
     if (!this.settle()) return
     this.stream.destroy()
-    this.#failed?.(new NetworkError("ERR_CONNECTION_LOST", "no MPA Request that could be answered has come"))
+    this.#tell(why)
+  }
+
+  #tell(why: string): void {
+    if (this.#asked) return
+    this.#asked = true
+    const { address, port } = this.stream.remote
+    const message = `${hostAndPort(address, port)} came to no RDMA connection: ${why}`
+    this.#user.failed(new NetworkError("ERR_CONNECTION_LOST", message, "EPROTO"))
   }
 
   /** Says no, and waits for the peer to go. */
@@ -97,7 +107,6 @@ export class Incoming implements MpaFrameUser {
 
   #refuse(frame: MpaFrame, privateData: Uint8Array): void {
     if (!this.settle()) return
-    this.#failed?.(new NetworkError("ERR_CONNECTION_LOST", "its MPA Request asks for markers"))
     const { stream, device } = this
     const enhanced = frame.enhanced && {
       ...frame.enhanced,

@@ -14,7 +14,7 @@ import type {
 } from "../verbs/index.ts"
 import { SoftwareDevice } from "../verbs/software/device.ts"
 import { Incoming } from "./accept.ts"
-import type { Door } from "./accept.ts"
+import type { Door, IncomingUser } from "./accept.ts"
 import { Attempt } from "./connect.ts"
 import { ULPDU_BYTES_MAX, ULPDU_BYTES_MIN } from "./fpdu-size.ts"
 import { IwarpMemory } from "./memory.ts"
@@ -71,7 +71,7 @@ export class IwarpDevice extends SoftwareDevice {
     this.checkOpen()
     const door: Door = { pending: 0 }
     const listener = await this.network.listen(at, (stream) => {
-      const incoming = this.#come(stream, door, requested)
+      const incoming = this.#come(stream, door, { requested, failed: () => {} })
       if (incoming !== undefined) stream.start(incoming.receiver)
     })
     this.#listeners.add(listener)
@@ -87,16 +87,21 @@ export class IwarpDevice extends SoftwareDevice {
   /**
    * Takes a stream that was accepted elsewhere, and started, and whose next bytes are an MPA Request; `head` is
    * what of it was read already. The deadlines are those of `listen`. `failed`: no request came, and the stream is
-   * gone; one of both calls comes, once, and never from within this one.
+   * gone; one of both calls comes, once, from the event loop. Throws VerbsError when the device was closed.
    */
   adopt(
     stream: ByteStream,
     head: Uint8Array,
     requested: (request: ConnectionRequest) => void,
-    failed?: (error: Error) => void,
+    failed: (error: Error) => void = () => {},
   ): void {
     this.checkOpen()
-    const incoming = this.#come(stream, this.#adoptions, requested, failed)
+    // The head may be all of it, and calls up don't come from within this one.
+    const later = (call: () => void): void => void this.clock.after(0, "iwarp: adopted", call)
+    const incoming = this.#come(stream, this.#adoptions, {
+      requested: (request) => later(() => requested(request)),
+      failed: (error) => later(() => failed(error)),
+    })
     if (incoming === undefined) return
     stream.handOver(incoming.receiver)
     incoming.receiver.take(head)
@@ -104,18 +109,10 @@ export class IwarpDevice extends SoftwareDevice {
   }
 
   /** A stream somebody wants an RDMA connection over; undefined: there are too many. */
-  #come(
-    stream: ByteStream,
-    door: Door,
-    requested: (request: ConnectionRequest) => void,
-    failed?: (error: Error) => void,
-  ): Incoming | undefined {
-    if (door.pending < RDMA_REQUESTS_PENDING_MAX) return new Incoming(this, stream, door, requested, failed)
+  #come(stream: ByteStream, door: Door, user: IncomingUser): Incoming | undefined {
+    if (door.pending < RDMA_REQUESTS_PENDING_MAX) return new Incoming(this, stream, door, user)
     stream.destroy()
-    if (failed) {
-      const error = new NetworkError("ERR_CONNECTION_LOST", "too many requests for RDMA connections at once")
-      this.clock.after(0, "iwarp: too many requests", () => failed(error))
-    }
+    user.failed(new NetworkError("ERR_CONNECTION_LOST", "too many RDMA connections are being asked for"))
     return undefined
   }
 
