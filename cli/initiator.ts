@@ -1,6 +1,9 @@
 import type { Log, LogFields } from "../src/base/log.ts"
 import { Initiator, type InitiatorOptions, type Transport } from "../src/initiator/index.ts"
+import { useIser } from "../src/iser.ts"
 import type { Session } from "./session.ts"
+
+useIser()
 
 /** What every command that logs in takes. */
 export interface LoginOptions {

@@ -12,6 +12,7 @@ import { type Identity, type IdentityClaim, IdentityStore } from "./control/iden
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
 import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
+import { iserFor } from "./iser.ts"
 import { NetworkEntity } from "./target/network-entity.ts"
 import type { Portal } from "./target/portal.ts"
 import { Target } from "./target/target.ts"
@@ -68,7 +69,11 @@ class Composition implements Server {
     this.#configuration = configuration
     this.#around = around
     this.#identities = new IdentityStore(join(around.stateFolder, "identities"), around)
-    this.#entity = new NetworkEntity({ ...around, ...(auth && { discoveryAuth: auth }) })
+    this.#entity = new NetworkEntity({
+      ...around,
+      iser: iserFor(around),
+      ...(auth && { discoveryAuth: auth }),
+    })
   }
 
   async start(): Promise<void> {

@@ -15,7 +15,9 @@ export function connectHints(server: ServerStatus, style: Style, created?: strin
     ...server.units.map((served) => describeUnit(served, served.device === created, style)),
     "",
     ...examples(unit, style),
-    ...(server.portals.some(({ transports }) => transports.includes("iser")) ? iserExamples(unit, style) : []),
+    ...(server.portals.some(({ transports }) => transports.includes("iser"))
+      ? iserExamples(unit, style)
+      : []),
     "",
     ...(open.length > 0 ? reachHints(open[0]!.address, server, style) : [LOCAL_ONLY]),
     `${style.bold("Ctrl-C")} stops it; initiators are logged out and everything is flushed.`,

@@ -1,4 +1,6 @@
+import type { Network } from "../base/byte-stream.ts"
 import type { Clock } from "../base/clock.ts"
+import type { Random } from "../base/random.ts"
 import type { DataBufferBudget } from "../datamover/tcp/index.ts"
 import type { InitiatorDatamover } from "../iscsi/da.ts"
 import type { PortalAddress } from "./login.ts"
@@ -24,3 +26,16 @@ export interface IserConnector {
    */
   connect(portal: PortalAddress, options: IserConnectOptions): Promise<InitiatorDatamover>
 }
+
+/** Makes iSER of a network, a clock and randomness. */
+export type IserConnectorMaker = (of: { network: Network; clock: Clock; random: Random }) => IserConnector
+
+let byDefault: IserConnectorMaker | undefined
+
+/** From now on initiators that aren't told otherwise have the iSER made by `make`: for the package's doors. */
+export function connectIserByDefault(make: IserConnectorMaker): void {
+  byDefault = make
+}
+
+export const defaultIserConnector = (...of: Parameters<IserConnectorMaker>): IserConnector | undefined =>
+  byDefault?.(...of)

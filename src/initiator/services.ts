@@ -5,7 +5,7 @@ import { type Log, silentLog } from "../base/log.ts"
 import { nodeNetwork } from "../base/node-network.ts"
 import { type Random, systemRandom } from "../base/random.ts"
 import { DataBufferBudget } from "../datamover/tcp/index.ts"
-import type { IserConnector } from "./iser.ts"
+import { defaultIserConnector, type IserConnector } from "./iser.ts"
 import { TransportMemory } from "./transport.ts"
 
 /** Where an initiator gets time, randomness and connections from; a simulation brings its own. */
@@ -15,8 +15,8 @@ export interface InitiatorServices {
   readonly network: Network
   readonly log: Log
   readonly budget: DataBufferBudget
-  /** How iSER connections come about. Absent: only TCP is used. */
-  readonly iser?: IserConnector
+  /** How iSER connections come about; false: only TCP is used. Default: over software iWARP. */
+  readonly iser?: IserConnector | false
   readonly transports: TransportMemory
 }
 
@@ -32,5 +32,8 @@ export function services(own: Partial<InitiatorServices> = {}): InitiatorService
     budget: new DataBufferBudget(DATA_BUFFER_BYTES_MAX),
     transports: new TransportMemory(systemClock),
   }
-  return { ...shared, ...own }
+  const all = { ...shared, ...(own.clock && { transports: new TransportMemory(own.clock) }), ...own }
+  if (all.iser !== undefined) return all
+  const iser = defaultIserConnector(all)
+  return iser ? { ...all, iser } : all
 }

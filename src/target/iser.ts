@@ -1,5 +1,6 @@
-import type { ByteStream } from "../base/byte-stream.ts"
+import type { ByteStream, Network } from "../base/byte-stream.ts"
 import type { Clock } from "../base/clock.ts"
+import type { Random } from "../base/random.ts"
 import type { DataBufferBudget } from "../datamover/tcp/index.ts"
 import type { TargetDatamover } from "../iscsi/da.ts"
 
@@ -25,3 +26,16 @@ export interface IserAcceptor {
    */
   accept(stream: ByteStream, head: Uint8Array, around: IserSurroundings, user: IserAcceptUser): void
 }
+
+/** Makes iSER of a network, a clock and randomness. */
+export type IserAcceptorMaker = (of: { network: Network; clock: Clock; random: Random }) => IserAcceptor
+
+let byDefault: IserAcceptorMaker | undefined
+
+/** From now on network entities that aren't told otherwise serve iSER made by `make`: for the package's doors. */
+export function acceptIserByDefault(make: IserAcceptorMaker): void {
+  byDefault = make
+}
+
+export const defaultIserAcceptor = (...of: Parameters<IserAcceptorMaker>): IserAcceptor | undefined =>
+  byDefault?.(...of)

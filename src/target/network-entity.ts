@@ -8,7 +8,7 @@ import { type Random, systemRandom } from "../base/random.ts"
 import { DataBufferBudget } from "../datamover/tcp/index.ts"
 import type { ChapAcceptance } from "../iscsi/login/chap.ts"
 import type { TargetSession } from "../iscsi/session/target-session.ts"
-import type { IserAcceptor } from "./iser.ts"
+import { defaultIserAcceptor, type IserAcceptor } from "./iser.ts"
 import { Portal } from "./portal.ts"
 import { SessionRegistry } from "./session-registry.ts"
 import type { Target } from "./target.ts"
@@ -26,8 +26,8 @@ export interface NetworkEntityOptions {
   readonly nopIntervalMs?: number
   readonly nopDeadlineMs?: number
   readonly loginDeadlineMs?: number
-  /** How portals serve iSER besides TCP. Absent: they don't. */
-  readonly iser?: IserAcceptor
+  /** How portals serve iSER besides TCP; false: they don't. Default: over software iWARP. */
+  readonly iser?: IserAcceptor | false
 }
 
 /** Where a portal listens. */
@@ -53,6 +53,7 @@ export class NetworkEntity {
   readonly budget: DataBufferBudget
   readonly sessions: SessionRegistry
   readonly options: NetworkEntityOptions
+  readonly #iser: IserAcceptor | undefined
   readonly #targets = new Map<string, Target>()
   readonly #portals = new Set<Portal>()
   /** Nobody is let in any more. */
@@ -66,6 +67,8 @@ export class NetworkEntity {
     this.log = options.log ?? silentLog
     this.budget = new DataBufferBudget(options.dataBufferBytesMax ?? DATA_BUFFER_BYTES_MAX)
     this.sessions = new SessionRegistry(this.random)
+    const iser = options.iser ?? defaultIserAcceptor(this)
+    this.#iser = iser === false ? undefined : iser
   }
 
   /** By lower-case name. */
@@ -95,7 +98,7 @@ export class NetworkEntity {
 
   /** Rejects with a NetworkError when the address can't be had. */
   async listen(at: PortalOptions): Promise<Portal> {
-    const iser = at.iser === false ? undefined : this.options.iser
+    const iser = at.iser === false ? undefined : this.#iser
     const portal: Portal = new Portal(this, at.portalGroupTag ?? 1, iser)
     const listener: Listener = await this.network.listen(at, (stream) => portal.accept(stream))
     portal.opened(listener, () => this.#portals.delete(portal))

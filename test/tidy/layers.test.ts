@@ -74,10 +74,17 @@ const table: readonly Row[] = [
     imports: ["src/control/api", "src/target", "src/initiator", "src/discovery", "src/backstore"],
     outside: ["node:fs", "node:fs/promises", "node:os", "node:net", "node:crypto", "yaml", "zod"],
   },
-  { at: "src/index.ts", imports: ["src/target", "src/initiator", "src/discovery", "src/backstore"] },
+  {
+    at: "src/iser.ts",
+    imports: ["src/base", "src/target", "src/initiator", "src/datamover/iser", "src/rdma/iwarp"],
+  },
+  {
+    at: "src/index.ts",
+    imports: ["src/target", "src/initiator", "src/discovery", "src/backstore", "src/iser.ts"],
+  },
   {
     at: "src/server.ts",
-    imports: ["src/control", "src/target", "src/initiator", "src/backstore", "src/datamover"],
+    imports: ["src/control", "src/target", "src/initiator", "src/backstore", "src/datamover", "src/iser.ts"],
     outside: ["node:*"],
   },
   { at: "cli", imports: ["src/control/api", "src/server.ts"], outside: ["node:*", "commander"] },
