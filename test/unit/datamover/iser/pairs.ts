@@ -1,12 +1,19 @@
 /** iSER datamovers joined back to back, over whichever device. */
-import type { Clock } from "../../../../src/base/clock.ts"
+import { setImmediate, setTimeout } from "node:timers/promises"
+import type { ByteStream, Network } from "../../../../src/base/byte-stream.ts"
+import { type Clock, systemClock } from "../../../../src/base/clock.ts"
+import { nodeNetwork } from "../../../../src/base/node-network.ts"
 import { SeededRandom } from "../../../../src/base/random.ts"
+import { SimNetwork } from "../../../../src/base/sim-network.ts"
+import type { SimLinkOptions } from "../../../../src/base/sim-stream.ts"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
 import { acceptIser, connectIser } from "../../../../src/datamover/iser/index.ts"
 import type { IserInitiatorDatamover, IserTargetDatamover } from "../../../../src/datamover/iser/index.ts"
 import { memoryOf } from "../../../../src/datamover/iser/registered-memory.ts"
 import { DataBufferBudget } from "../../../../src/datamover/shared/budget.ts"
 import type { DatamoverKeys } from "../../../../src/iscsi/da.ts"
+import { IwarpDevice } from "../../../../src/rdma/iwarp/index.ts"
+import type { IwarpOptions } from "../../../../src/rdma/iwarp/index.ts"
 import { LoopbackFabric } from "../../../../src/rdma/loopback/index.ts"
 import type { LoopbackTiming } from "../../../../src/rdma/loopback/pipe.ts"
 import type { Device } from "../../../../src/rdma/verbs/index.ts"
@@ -105,6 +112,75 @@ export function loopbackDevices(seed: number, timing: Partial<LoopbackTiming> = 
     settle: async () => void (await clock.advance(100)),
     stall: (stalled) => {
       for (const link of fabric.links) link.stall(stalled)
+    },
+    async close() {
+      await passive.close()
+      await active.close()
+    },
+  }
+}
+
+/** In virtual time, over iWARP; bytes are cut anywhere. */
+export function virtualIwarpDevices(
+  seed: number,
+  link: Partial<SimLinkOptions>,
+  options: IwarpOptions = {},
+): DevicePair {
+  const clock = new VirtualClock()
+  const network = new SimNetwork(clock, new SeededRandom(seed), link)
+  const device = (more: number) =>
+    new IwarpDevice({ clock, network, random: new SeededRandom(seed + more), ...options })
+  const [active, passive] = [device(1), device(2)]
+  return {
+    clock,
+    passive,
+    active,
+    host: "10.0.0.1",
+    until: async (what, done) => {
+      if (!(await clock.advance(600_000, done))) throw new Error(`${what}: not within ten minutes`)
+    },
+    settle: async () => void (await clock.advance(1000)),
+    stall: (stalled) => {
+      for (const one of network.links) one.stall(stalled)
+    },
+    async close() {
+      await passive.close()
+      await active.close()
+    },
+  }
+}
+
+/** Over iWARP and the machine's TCP. */
+export function iwarpDevices(options: IwarpOptions = {}): DevicePair {
+  const connected: ByteStream[] = []
+  const network: Network = {
+    ...nodeNetwork,
+    async connect(to, how) {
+      const stream = await nodeNetwork.connect(to, how)
+      connected.push(stream)
+      return stream
+    },
+  }
+  const active = new IwarpDevice({ network, ...options })
+  const passive = new IwarpDevice(options)
+  return {
+    clock: systemClock,
+    passive,
+    active,
+    host: "127.0.0.1",
+    until: async (what, done) => {
+      const endMs = systemClock.nowMs() + 10_000
+      while (!done()) {
+        if (systemClock.nowMs() > endMs) throw new Error(`${what}: not within ten seconds`)
+        await setImmediate()
+      }
+    },
+    settle: () => setTimeout(20),
+    stall: (stalled) => {
+      for (const stream of connected) {
+        if (stalled) stream.pause()
+        else stream.resume()
+      }
     },
     async close() {
       await passive.close()
