@@ -8,11 +8,21 @@ export interface Random {
   uint32(): number
 }
 
+/** Asking the system costs microseconds however little one asks for: words are fetched ahead, each used once. */
+const WORDS_AHEAD = 1024
+const words = new Uint32Array(WORDS_AHEAD)
+let wordsUsed = WORDS_AHEAD
+
 export const systemRandom: Random = {
   fill: (into) => randomFillSync(into),
   uint32: () => {
-    const four = randomFillSync(new Uint32Array(1))
-    return four[0]!
+    if (wordsUsed === WORDS_AHEAD) {
+      randomFillSync(words)
+      wordsUsed = 0
+    }
+    const word = words[wordsUsed]!
+    words[wordsUsed++] = 0
+    return word
   },
 }
 
