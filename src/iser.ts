@@ -9,8 +9,10 @@ import { acceptIserByDefault, type IserAcceptor } from "./target/iser.ts"
 export interface Iser extends IserAcceptor, IserConnector {}
 
 /** iSER over software iWARP: RDMA without a device for it, over the TCP of `options.network`. */
-export function iserOverIwarp(options: IwarpOptions = {}): Iser {
-  const device = new IwarpDevice(options)
+export const iserOverIwarp = (options: IwarpOptions = {}): Iser => iserOver(new IwarpDevice(options))
+
+/** The same over a device that exists. */
+export function iserOver(device: IwarpDevice): Iser {
   return {
     // What RDMA in software does, plain TCP does with fewer headers.
     fasterThanTcp: false,

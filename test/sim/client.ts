@@ -5,6 +5,7 @@ import { Disk, DiskError, ScsiError, Session } from "../../src/initiator/index.t
 import type { OperationOptions } from "../../src/initiator/index.ts"
 import { Status } from "../../src/scsi/spec/status.ts"
 import { read } from "../../src/initiator/cdb.ts"
+import type { Iser } from "../../src/iser.ts"
 import { type Outcome, OracleViolation } from "./oracle.ts"
 import type { ClientPlan } from "./scenario.ts"
 import type { Tally } from "./tally.ts"
@@ -34,6 +35,7 @@ export class Client {
   readonly #fail: (error: Error) => void
   #session: Session | undefined
   #opening: Promise<Session> | undefined
+  readonly #iser: Iser
   readonly #disks = new Map<SimLun, Promise<Disk>>()
   /** Times the connection was lost so far: what fails across a loss may still come to pass. */
   #losses = 0
@@ -47,6 +49,7 @@ export class Client {
     this.#isid = 0x800000000000 + index
     this.#tally = tally
     this.#fail = fail
+    this.#iser = world.iser(plan.iwarp)
     this.#left = plan.operations
   }
 
@@ -85,7 +88,7 @@ export class Client {
 
   async #openSession(): Promise<Session> {
     const { clock, random, initiatorBudget: budget, network, trace } = this.#world
-    const { keys, queueDepth, portal, nopIntervalMs } = this.#plan
+    const { keys, queueDepth, portal, nopIntervalMs, transport } = this.#plan
     for (const disk of this.#disks.values()) void disk.then((it) => it.close()).catch(() => {})
     this.#disks.clear()
     for (let attempt = 1; ; attempt++) {
@@ -97,15 +100,17 @@ export class Client {
           isid: this.#isid,
           keys,
           queueDepth,
+          transport,
           nopIntervalMs,
           nopDeadlineMs: 1000,
           loginDeadlineMs: 3000,
           reconnect: { totalMs: random.pick([2000, 60_000]), delayMs: 20, delayMaxMs: 500 },
-          services: { clock, random, network, budget, log: trace.log(this.name) },
+          services: { clock, random, network, budget, iser: this.#iser, log: trace.log(this.name) },
           onEvent: ({ kind }) => this.#told(kind),
         })
         this.#fence()
         this.#session = session
+        this.#tally.add(`session over ${session.transport}`)
         return session
       } catch (error) {
         this.#check(error, "login")

@@ -25,6 +25,9 @@ export type PduHook = (
   connection: TappedConnection,
 ) => readonly Uint8Array[]
 
+/** What an RDMA connection begins with, "MPA ID Re…"; no PDU of the login phase does. */
+const MPA = 0x4d
+
 const NO_BYTES: Uint8Array = new Uint8Array(0)
 
 export const opcodeOf = (pdu: Uint8Array): number => pdu[0]! & 0x3f
@@ -47,12 +50,19 @@ class Splitter {
   #rest: Uint8Array = NO_BYTES
   #headerDigest = false
   #dataDigest = false
+  #begun = false
+  #isMpa = false
 
   constructor(connection: TappedConnection) {
     this.#connection = connection
   }
 
   *feed(bytes: Uint8Array): Generator<Uint8Array> {
+    if (!this.#begun && bytes.length > 0) {
+      this.#begun = true
+      this.#isMpa = bytes[0] === MPA
+    }
+    if (this.#isMpa) return
     this.#rest = this.#rest.length === 0 ? bytes : new Uint8Array(Buffer.concat([this.#rest, bytes]))
     while (this.#rest.length >= BHS_BYTES) {
       const length = pduBytes(this.#rest, this.#connection)

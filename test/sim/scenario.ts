@@ -1,12 +1,16 @@
 /** What a simulation is about: all of it drawn from its seed. */
 import type { SimLinkOptions } from "../../src/base/sim-stream.ts"
 import type { SeededRandom } from "../../src/base/random.ts"
+import type { Transport } from "../../src/initiator/index.ts"
 import type { KeyPreferences } from "../../src/iscsi/login/index.ts"
+import type { IwarpOptions } from "../../src/rdma/iwarp/index.ts"
 
 /** How likely a kind of trouble is to be part of a scenario, 0 to 1. */
 export interface Profile {
   /** Connections cut, stalled or refused. */
   readonly network: number
+  /** Bits are damaged on their way, where MPA's CRC shows it. */
+  readonly damage: number
   /** The power of the target fails. */
   readonly crash: number
   /** The target is closed in good order and comes back. */
@@ -34,7 +38,11 @@ export interface LunPlan {
   readonly faulty: boolean
 }
 
+export type IwarpPlan = Pick<IwarpOptions, "crc" | "fpduBytes" | "revision" | "peerToPeer">
+
 export interface ClientPlan {
+  readonly transport: Transport
+  readonly iwarp: IwarpPlan
   readonly keys: Partial<KeyPreferences>
   readonly queueDepth: number
   readonly transferBytesMax: number
@@ -49,6 +57,7 @@ export interface Scenario {
   readonly link: SimLinkOptions
   readonly portals: number
   readonly targetKeys: Partial<KeyPreferences>
+  readonly targetIwarp: IwarpPlan
   readonly bufferBytesMax: number
   readonly luns: readonly LunPlan[]
   readonly clients: readonly ClientPlan[]
@@ -79,6 +88,13 @@ function drawKeys(random: SeededRandom): Partial<KeyPreferences> {
   }
 }
 
+const drawIwarp = (random: SeededRandom): IwarpPlan => ({
+  crc: random.chance(0.6),
+  fpduBytes: random.pick(["auto", "auto", "mss", 128, 1000, 8 * KiB, 64_000]),
+  revision: random.pick([2, 2, 2, 1]),
+  peerToPeer: random.chance(0.5),
+})
+
 /** Both sides must have a digest in common: one of them is always open to both. */
 const agreeable = (keys: Partial<KeyPreferences>): Partial<KeyPreferences> => ({
   ...keys,
@@ -98,8 +114,13 @@ function drawLun(random: SeededRandom, trouble: Scenario["trouble"]): LunPlan {
   }
 }
 
-/** `load`: operations of a seed, all clients together. */
-export function drawScenario(random: SeededRandom, profile: Profile, load: number): Scenario {
+/** `transports`: what clients draw theirs from; `load`: operations of a seed, all clients together. */
+export function drawScenario(
+  random: SeededRandom,
+  profile: Profile,
+  transports: readonly Transport[],
+  load: number,
+): Scenario {
   const names = Object.keys(profile) as (keyof Profile)[]
   const trouble = Object.fromEntries(names.map((name) => [name, random.chance(profile[name])]))
   const kinds = trouble as Scenario["trouble"]
@@ -109,6 +130,8 @@ export function drawScenario(random: SeededRandom, profile: Profile, load: numbe
   // Somebody else may end a command without a word (another's reset, a LUN that goes away): it takes a timeout then.
   const mute = kinds.inventory || (kinds.taskManagement && clients > 1) || kinds.fault
   const drawClient = (): ClientPlan => ({
+    transport: random.pick(transports),
+    iwarp: drawIwarp(random),
     keys: drawKeys(random),
     queueDepth: random.pick([1, 2, 8, 32]),
     transferBytesMax: random.pick([2048, 16 * KiB, 64 * KiB, 1024 * KiB]),
@@ -131,6 +154,7 @@ export function drawScenario(random: SeededRandom, profile: Profile, load: numbe
     },
     portals,
     targetKeys: agreeable(drawKeys(random)),
+    targetIwarp: drawIwarp(random),
     bufferBytesMax: random.pick([64 * KiB, 1024 * KiB, 64 * 1024 * KiB]),
     luns: Array.from({ length: random.pick([1, 1, 2, 3]) }, () => drawLun(random, kinds)),
     clients: Array.from({ length: clients }, drawClient),

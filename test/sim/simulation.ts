@@ -1,5 +1,6 @@
 /** One run of a simulation: everything it does follows from its seed. */
 import { SeededRandom } from "../../src/base/random.ts"
+import type { Transport } from "../../src/initiator/index.ts"
 import { forEachSeed } from "../seed.ts"
 import { Client } from "./client.ts"
 import { drawScenario, type Profile } from "./scenario.ts"
@@ -18,10 +19,18 @@ const TRACE_LINES = 120
 /** Longest all seeds of a test may take, in ms. */
 const SEEDS_MS_MAX = 150_000
 
-/** Runs one seed. Rejects when something was wrong, with the trace in the message when there is one. */
-export async function simulate(seed: number, profile: Profile, traceLines = 0): Promise<Tally> {
+/**
+ * Runs one seed; clients draw from `transports`. Rejects when something was wrong, with the trace in the message when
+ * there is one.
+ */
+export async function simulate(
+  seed: number,
+  profile: Profile,
+  transports: readonly Transport[],
+  traceLines = 0,
+): Promise<Tally> {
   const random = new SeededRandom(seed)
-  const world = new World(drawScenario(random, profile, OPERATIONS), random, traceLines)
+  const world = new World(drawScenario(random, profile, transports, OPERATIONS), random, traceLines)
   const run = new Run(world)
   const escaped = (error: unknown) => run.fail(new Error("an error escaped", { cause: error }))
   process.on("uncaughtException", escaped)
@@ -34,6 +43,7 @@ export async function simulate(seed: number, profile: Profile, traceLines = 0): 
     const why = (cause as Error).cause ? `\n${((cause as Error).cause as Error).stack ?? ""}` : ""
     throw new Error(`${message}${why}\n${JSON.stringify(world.scenario)}\n${world.trace.text}`, { cause })
   } finally {
+    world.trace.end()
     process.off("uncaughtException", escaped)
     process.off("unhandledRejection", escaped)
   }
@@ -115,15 +125,16 @@ export async function simulateSeeds(
   file: string,
   usual: number,
   profile: Profile,
+  transports: readonly Transport[],
 ): Promise<void> {
   const total = new Tally()
   const box = new TimeBox(SEEDS_MS_MAX)
   await forEachSeed(file, usual, (seed) =>
     box.run(async () => {
       try {
-        total.merge(await simulate(seed, profile))
+        total.merge(await simulate(seed, profile, transports))
       } catch (error) {
-        await simulate(seed, profile, TRACE_LINES)
+        await simulate(seed, profile, transports, TRACE_LINES)
         throw error // it went well with a trace: still it is wrong
       }
     }),

@@ -59,6 +59,7 @@ const makers: readonly (readonly [keyof Scenario["trouble"], Maker])[] = [
   ["network", cut],
   ["network", stall],
   ["network", refuse],
+  ["damage", damage],
   ["crash", crash],
   ["restart", restart],
   ["fault", fault],
@@ -85,6 +86,15 @@ async function stall({ network, random, clock, trace }: World): Promise<void> {
   link.stall()
   await sleep(clock, forMs, "stall")
   link.stall(false)
+}
+
+/** A bit of an FPDU is wrong: MPA's CRC shows it. */
+function damage({ mpaLinks, random, trace, crc }: World): void {
+  const links = crc ? mpaLinks.established : []
+  if (links.length === 0) return
+  const link = random.pick(links)
+  trace.add(() => `a bit is damaged on the connection from port ${link.client.local.port}`)
+  random.pick([link.client, link.server]).damage()
 }
 
 async function refuse(world: World): Promise<void> {

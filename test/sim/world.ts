@@ -10,12 +10,15 @@ import type { SeededRandom } from "../../src/base/random.ts"
 import { SimNetwork } from "../../src/base/sim-network.ts"
 import { VirtualClock } from "../../src/base/virtual-clock.ts"
 import { DataBufferBudget } from "../../src/datamover/tcp/index.ts"
+import { type Iser, iserOver } from "../../src/iser.ts"
+import { IwarpDevice } from "../../src/rdma/iwarp/index.ts"
 import { DiskUnit } from "../../src/scsi/sbc/disk-unit.ts"
 import { NetworkEntity } from "../../src/target/network-entity.ts"
 import { Target } from "../../src/target/target.ts"
 import { OracleDisk } from "./oracle.ts"
 import { pduText, watchPdus } from "./pdu-tap.ts"
-import type { LunPlan, Scenario } from "./scenario.ts"
+import { MpaLinks } from "./mpa-links.ts"
+import type { IwarpPlan, LunPlan, Scenario } from "./scenario.ts"
 import { StubbornStore } from "./stubborn-store.ts"
 import { Trace } from "./trace.ts"
 import { Platter, VolatileStore } from "./volatile-store.ts"
@@ -105,6 +108,10 @@ export class World {
   readonly luns: readonly SimLun[]
   /** What initiators take memory from. */
   readonly initiatorBudget: DataBufferBudget
+  /** RDMA devices of the target's processes and of the initiators. */
+  readonly #devices: IwarpDevice[] = []
+  /** Where bits may be damaged. */
+  readonly mpaLinks: MpaLinks
   /** The one that serves now, and those before it. */
   readonly entities: NetworkEntity[] = []
   target!: Target
@@ -118,6 +125,7 @@ export class World {
     this.trace = new Trace(this.clock, traceLines)
     this.initiatorBudget = new DataBufferBudget(scenario.bufferBytesMax)
     this.luns = scenario.luns.map((plan, lun) => new SimLun(this, lun, plan))
+    this.mpaLinks = new MpaLinks(this.network)
     if (this.trace.on) this.#watch()
   }
 
@@ -125,6 +133,20 @@ export class World {
     watchPdus(this.network, (pdu, direction, { number }) =>
       this.trace.add(() => `#${number} ${direction === "to target" ? "->" : "<-"} ${pduText(pdu)}`),
     )
+  }
+
+  /** iSER over an RDMA device of its own. */
+  iser(plan: IwarpPlan): Iser {
+    const { network, clock, random } = this
+    const device = new IwarpDevice({ ...plan, network, clock, random })
+    this.#devices.push(device)
+    return iserOver(device)
+  }
+
+  /** Whether a connection over iSER would have CRCs: either end can demand them. */
+  get crc(): boolean {
+    const { targetIwarp, clients } = this.scenario
+    return targetIwarp.crc === true || clients.every(({ iwarp }) => iwarp.crc)
   }
 
   get entity(): NetworkEntity {
@@ -144,6 +166,7 @@ export class World {
       network,
       random,
       log,
+      iser: this.iser(scenario.targetIwarp),
       dataBufferBytesMax: scenario.bufferBytesMax,
       nopIntervalMs: 2000,
       nopDeadlineMs: 1000,
@@ -204,6 +227,9 @@ export class World {
     if (pool.taken > 1) left.push(`${pool.taken} pieces of the initiators' memory`)
     for (const { unit, lun } of this.luns) {
       if (unit.taskCount > 0) left.push(`${unit.taskCount} tasks of LUN ${lun}`)
+    }
+    for (const { queuePairCount } of this.#devices) {
+      if (queuePairCount > 0) left.push(`${queuePairCount} queue pairs`)
     }
     const open = this.network.links.filter((link) => !link.closed)
     if (open.length > 0) left.push(`${open.length} connections`)

@@ -51,6 +51,11 @@ export abstract class SoftwareDevice implements Device {
     this.#nextNumber = random.uint32() & 0xffffff
   }
 
+  /** Queue pairs that weren't destroyed. */
+  get queuePairCount(): number {
+    return this.#queuePairs.size
+  }
+
   abstract listen(
     at: { host: string; port: number },
     requested: (request: ConnectionRequest) => void,

@@ -1,0 +1,8 @@
+import { test } from "node:test"
+import { storageTrouble } from "./profiles.ts"
+import { simulateSeeds } from "./simulation.ts"
+
+const SEEDS = 1600
+
+test("iSER: every block is what somebody wrote when devices fail, tasks are aborted and LUNs come and go", (t) =>
+  simulateSeeds(t, import.meta.url, SEEDS, storageTrouble, ["iser", "iser", "iser", "auto", "tcp"]))
