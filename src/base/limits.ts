@@ -159,12 +159,10 @@ export const TRANSPORTS_REMEMBERED_MS = 600_000
 export const TRANSPORTS_REMEMBERED_MAX = 1024
 /** After a unit attention that tells of a reset: how long an initiator waits for older commands' answers before it asks, in ms. */
 export const LOST_COMMAND_GRACE_MS = 1_000
-/** Largest data segment we declare to take in a PDU over iSER (Initiator- and TargetRecvDataSegmentLength), in bytes; SCSI data isn't in PDUs there. */
-export const ISER_DATA_SEGMENT_BYTES = 8192
 /** Additional header segments over iSER (MaxAHSLength), in bytes. */
 export const ISER_AHS_BYTES = 256
 /** PDUs one iSER connection has room for at once; a login that would need more is refused (status 0302). */
-export const ISER_RECEIVES_MAX = 2048
+export const ISER_RECEIVES_MAX = 8192
 /** Of these, for PDUs that no window governs: immediate requests at the target; pings, Rejects and their kind at the initiator. */
 export const ISER_UNEXPECTED_PDUS = 64
 /** Memory for PDUs to come, of all iSER connections of one RDMA device, in bytes; beyond it logins are refused (status 0302). */

@@ -191,7 +191,9 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   #keys(own: Partial<KeyPreferences> = {}): KeyPreferences {
     const keys = { ...targetKeyPreferences, ...own }
     if (this.#connection.datamover.transport === "tcp") return keys
-    return { ...keys, iser: { ...targetIserPreferences, ...keys.iser, rdmaAlready: true } }
+    // Unsolicited data would take a receive for each 8 KiB of it, and copies; an RDMA Read takes neither.
+    const initialR2T = own.initialR2T ?? true
+    return { ...keys, initialR2T, iser: { ...targetIserPreferences, ...keys.iser, rdmaAlready: true } }
   }
 
   /** Which session the login makes or joins (RFC 7143 §6.3.1, §6.3.5, §6.3.6). */

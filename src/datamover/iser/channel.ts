@@ -1,10 +1,10 @@
 import type { Clock } from "../../base/clock.ts"
 import {
   ISER_AHS_BYTES,
-  ISER_DATA_SEGMENT_BYTES,
   ISER_RECEIVE_BYTES_MAX,
   ISER_RECEIVES_MAX,
   ISER_SENDS_MAX,
+  LOGIN_DATA_SEGMENT_BYTES_MAX,
 } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
@@ -12,14 +12,12 @@ import { CompletionOpcode, WorkCompletion, WorkStatus, workStatusName } from "..
 import type { CompletionQueue, Connection, Disconnection, QueuePair } from "../../rdma/verbs/index.ts"
 import { ISER_HEADER_BYTES } from "./message.ts"
 import type { IserOptions } from "./options.ts"
-import { ReceiveRing } from "./receive-ring.ts"
+import { ReceiveRing, slotBytes } from "./receive-ring.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { memoryOf } from "./registered-memory.ts"
 import type { DeviceMemory, RegisteredPool } from "./registered-memory.ts"
 import { SendRing } from "./send-ring.ts"
 
-/** The longest message there is. */
-const MESSAGE_BYTES = ISER_HEADER_BYTES + BHS_BYTES + ISER_AHS_BYTES + ISER_DATA_SEGMENT_BYTES
 /** Completions taken at a time. */
 const BATCH = 32
 /** So much gathers at most in a turn before it is posted, in bytes. */
@@ -104,9 +102,9 @@ export class Channel {
       this.qp = device.createQp({ pd, ...queues, sendEntriesMax: 1, receiveEntriesMax: 1 })
       undo.push(() => this.qp.destroy())
       this.sends = new SendRing(this.qp)
-      this.receives = new ReceiveRing(pd, this.qp, MESSAGE_BYTES, () => this.#receivesGone())
+      this.receives = new ReceiveRing(pd, this.qp, () => this.#receivesGone())
       // Login is strictly question and answer: one receive is all it takes, and all that peers have (rdma.md 1.3).
-      this.growReceives(1)
+      this.growReceives(1, LOGIN_DATA_SEGMENT_BYTES_MAX)
       this.receives.post()
     } catch (error) {
       for (const step of undo.reverse()) step()
@@ -116,16 +114,21 @@ export class Channel {
     this.#receiveCq.arm()
   }
 
-  /** Makes room for `count` messages altogether; `receives.post` gives it to the peer. Throws DatamoverError. */
-  growReceives(count: number): void {
-    const more = (count - this.receives.count) * this.receives.strideBytes
-    if (more <= 0) return
+  /**
+   * Makes room for `count` PDUs altogether, the new ones with data segments of up to `dataBytes`; `receives.post` gives it
+   * to the peer. Throws DatamoverError.
+   */
+  growReceives(count: number, dataBytes: number): void {
+    const slots = count - this.receives.count
+    if (slots <= 0) return
+    const messageBytes = ISER_HEADER_BYTES + BHS_BYTES + ISER_AHS_BYTES + ((dataBytes + 3) & ~3)
+    const more = slots * slotBytes(messageBytes)
     if (count > this.qp.receiveQueueDepth)
       throw noResources(`${count} receives are more than the ${this.qp.receiveQueueDepth} there may be`)
     if (this.#memory.receiveBytes + more > ISER_RECEIVE_BYTES_MAX)
       throw noResources(`receives of all connections take ${this.#memory.receiveBytes} bytes already`)
     try {
-      this.receives.grow(count)
+      this.receives.grow(slots, messageBytes)
     } catch (error) {
       throw noResources((error as Error).message, error as Error)
     }

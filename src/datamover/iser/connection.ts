@@ -1,10 +1,10 @@
 import type { DataBuffer } from "../../base/buffers.ts"
 import type { Endpoint } from "../../base/byte-stream.ts"
 import type { Clock, Timer } from "../../base/clock.ts"
-import { CLOSE_DEADLINE_MS } from "../../base/limits.ts"
+import { CLOSE_DEADLINE_MS, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import type { Datamover, DatamoverKeys, DatamoverUpcalls, RunningNumbers } from "../../iscsi/da.ts"
-import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
+import { BHS_BYTES, ISCSI_RESERVED_TAG } from "../../iscsi/pdu/index.ts"
 import { SendOpcode } from "../../rdma/verbs/index.ts"
 import { ArrivedPdu } from "../shared/arrived-pdu.ts"
 import { LOGIN_KEYS } from "../shared/login-keys.ts"
@@ -13,6 +13,7 @@ import { badMessage, ISER_HEADER_BYTES, MessageType, messageType, writeControlHe
 import type { RemoteMemory } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import type { Work } from "./send-ring.ts"
+import { UnexpectedPdus } from "./unexpected.ts"
 
 /**
  * What both roles share of an iSCSI connection over iSER (RFC 7145): control-type PDUs as Sends, the receives they come
@@ -27,6 +28,7 @@ export abstract class IserConnection implements Datamover, ChannelUser {
   protected numbers!: RunningNumbers
   protected keys = LOGIN_KEYS
   protected fullFeature = false
+  protected readonly unexpected = new UnexpectedPdus()
   readonly #clock: Clock
   readonly #pdu: ArrivedPdu
   #started = false
@@ -89,6 +91,8 @@ export abstract class IserConnection implements Datamover, ChannelUser {
       const declared = `${pdu.dataBytes} bytes, at most ${this.keys.maxRecvDataSegmentLength} were declared`
       throw new DatamoverError("ERR_PDU_TOO_LONG", `a PDU came with a data segment of ${declared}`)
     }
+    // ExpStatSN of an initiator's PDUs, ExpCmdSN of a target's.
+    if (this.unexpected.any) this.unexpected.acknowledged(view.getUint32(pdu.at + 28))
     this.arrived(pdu, flags, at, invalidatedRkey)
   }
 
@@ -103,7 +107,11 @@ export abstract class IserConnection implements Datamover, ChannelUser {
 
   allocateConnectionResources(): void {
     if (this.channel.over) throw new DatamoverError("ERR_CONNECTION_LOST", "the connection is gone")
-    this.channel.growReceives(this.receivesNeeded())
+    this.#grow()
+  }
+
+  #grow(): void {
+    this.channel.growReceives(this.receivesNeeded(), this.keys.maxRecvDataSegmentLength)
   }
 
   deallocateConnectionResources(): void {
@@ -118,7 +126,7 @@ export abstract class IserConnection implements Datamover, ChannelUser {
     this.fullFeature = true
     if (this.channel.over) return
     try {
-      this.channel.growReceives(this.receivesNeeded())
+      this.#grow()
       // All of them, before the peer learns that it may use them.
       this.channel.receives.post()
     } catch (error) {
@@ -162,11 +170,42 @@ export abstract class IserConnection implements Datamover, ChannelUser {
 
   channelGone(error: Error | undefined): void {
     this.#closeTimer?.cancel()
+    this.unexpected.clear()
     this.settle()
     if (error !== undefined) this.upcalls.connectionTerminateNotify(error)
   }
 
   // ------------------------------------------------------------------------------------------ sending
+
+  /**
+   * Sends a PDU nobody asked for, by `send`, or holds it back until the peer has room for it. `tag` names it in its
+   * answer, if it gets one; `number` as for UnexpectedPdus.
+   */
+  protected sendUnexpected(
+    header: Uint8Array,
+    data: Uint8Array | DataBuffer | undefined,
+    tag: number,
+    number: (header: Uint8Array) => number,
+    send: (header: Uint8Array, data: Uint8Array | DataBuffer | undefined) => void,
+  ): void {
+    const { unexpected } = this
+    const answered = tag !== ISCSI_RESERVED_TAG
+    if (unexpected.hasRoom(answered)) {
+      unexpected.sent(tag, number(header))
+      return send(header, data)
+    }
+    if (unexpected.heldCount >= ISER_UNEXPECTED_PDUS) {
+      if (data !== undefined && !(data instanceof Uint8Array)) data.release()
+      return this.channel.fail(new DatamoverError("ERR_CONNECTION_LOST", "the peer takes no PDUs any more"))
+    }
+    const kept = header.slice()
+    const keptData = data === undefined || data instanceof Uint8Array ? data?.slice() : data.bytes.slice()
+    if (data !== undefined && !(data instanceof Uint8Array)) data.release()
+    unexpected.hold(answered, () => {
+      unexpected.sent(tag, number(kept))
+      send(kept, keptData)
+    })
+  }
 
   /**
    * A control-type PDU as one message, copied side by side into registered memory. It leaves when `leave` is called with

@@ -1,10 +1,15 @@
 import type { DataBuffer } from "../../base/buffers.ts"
 import type { Clock } from "../../base/clock.ts"
-import { COMMANDS_IN_FLIGHT_MAX, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
-import type { CommandBuffers, InitiatorDatamover } from "../../iscsi/da.ts"
-import { Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
+import {
+  COMMANDS_IN_FLIGHT_MAX,
+  ISER_UNEXPECTED_PDUS,
+  LOGIN_DATA_SEGMENT_BYTES_MAX,
+} from "../../base/limits.ts"
+import type { CommandBuffers, DatamoverKeys, InitiatorDatamover } from "../../iscsi/da.ts"
+import { ISCSI_RESERVED_TAG, Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
 import { Access } from "../../rdma/verbs/index.ts"
 import type { MemoryRegion } from "../../rdma/verbs/index.ts"
+import { serialAdd, serialAfter } from "../../wire/serial.ts"
 import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
 import { IS_RESPONSE, OPCODE_MASK, uint32At } from "../shared/headers.ts"
 import type { Channel } from "./channel.ts"
@@ -13,7 +18,12 @@ import { badMessage, RSV, WSV } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { Regions } from "./regions.ts"
 
+/** Immediate requests a target has room for when it doesn't say how many (rdma.md 1.5). */
+const FIELD_UNEXPECTED_PDUS = 8
+const IMMEDIATE = 0x40
 const TRANSIT_TO_FULL_FEATURE = 0x83
+/** The last answer of the login, and what may follow it. */
+const RECEIVES_AT_LOGIN = 8
 
 /** The memory lent to the target for one command. */
 interface Loan {
@@ -27,6 +37,8 @@ interface Loan {
 export class IserInitiatorDatamover extends IserConnection implements InitiatorDatamover {
   readonly #regions: Regions
   readonly #loans = new Map<number, Loan>()
+  /** Of the last request that isn't immediate. */
+  #lastCmdSn: number | undefined
 
   constructor(channel: Channel, clock: Clock) {
     super(channel, clock)
@@ -58,29 +70,52 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
       if (write !== undefined) this.#regions.give(write)
       return this.channel.fail(error as Error)
     }
+    this.#lastCmdSn = uint32At(header, 24)
     if (write !== undefined || read !== undefined) this.#loans.set(uint32At(header, 16), { write, read })
     this.leave(this.put(header, immediateData, write, read))
   }
 
   protected sendPdu(header: Uint8Array, data?: Uint8Array | DataBuffer): void {
     if (!this.fullFeature && (header[1]! & TRANSIT_TO_FULL_FEATURE) === TRANSIT_TO_FULL_FEATURE) {
-      // The target may send as soon as it has answered: all receives are there before it is asked (rdma.md 1.3).
-      if ((header[0]! & OPCODE_MASK) === Opcode.loginRequest && !this.#postAll()) {
-        if (data !== undefined && !(data instanceof Uint8Array)) data.release()
-        return
-      }
+      // The target may send as soon as it has answered: there is room for that before it is asked.
+      if ((header[0]! & OPCODE_MASK) === Opcode.loginRequest) this.#postSome()
     }
-    this.leave(this.put(header, data))
+    const first = header[0]!
+    const immediate = (first & IMMEDIATE) !== 0
+    if (!immediate && first !== Opcode.dataOut) this.#lastCmdSn = uint32At(header, 24)
+    // The answer to a target's ping has the place that ping's answer was promised.
+    const pong = first === (Opcode.nopOut | IMMEDIATE) && uint32At(header, 20) !== ISCSI_RESERVED_TAG
+    if (!immediate || pong || !this.fullFeature) return this.#sendNow(header, data)
+    this.sendUnexpected(header, data, uint32At(header, 16), this.#numberOf, this.#sendNow)
   }
 
-  #postAll(): boolean {
+  readonly #sendNow = (header: Uint8Array, data: Uint8Array | DataBuffer | undefined): void =>
+    this.leave(this.put(header, data))
+
+  /** The CmdSN of the next request that is sent behind this one in its turn: once that is taken, so is this. */
+  readonly #numberOf = (header: Uint8Array): number => {
+    const cmdSn = uint32At(header, 24)
+    const next = this.#lastCmdSn === undefined ? cmdSn : serialAdd(this.#lastCmdSn, 1)
+    return serialAfter(next, cmdSn) ? next : cmdSn
+  }
+
+  override noticeKeyValues(keys: DatamoverKeys): void {
+    super.noticeKeyValues(keys)
+    const declared = keys.peerMaxOutstandingUnexpectedPdus
+    this.unexpected.limit =
+      declared === undefined ? FIELD_UNEXPECTED_PDUS : declared === 0 ? Infinity : declared
+  }
+
+  /**
+   * For what the target may send unasked right behind the final Login Response. The others, one for each command, come
+   * with the first command: then it is known how long PDUs are.
+   */
+  #postSome(): void {
     try {
-      this.channel.growReceives(this.receivesNeeded())
+      this.channel.growReceives(RECEIVES_AT_LOGIN, LOGIN_DATA_SEGMENT_BYTES_MAX)
       this.channel.receives.post()
-      return true
     } catch (error) {
       this.channel.fail(error as Error)
-      return false
     }
   }
 
@@ -102,6 +137,7 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     const opcode = view.getUint8(at) & OPCODE_MASK
     if ((flags & (WSV | RSV)) !== 0) throw badMessage("an STag, and is a target")
     const isResponse = opcode === Opcode.scsiResponse
+    if (!isResponse && this.unexpected.any) this.unexpected.answered(view.getUint32(at + 16))
     const tag = isResponse ? view.getUint32(at + 16) : 0
     const loan = isResponse ? this.#loans.get(tag) : undefined
     if (invalidatedRkey !== 0) this.#checkInvalidated(loan, invalidatedRkey)

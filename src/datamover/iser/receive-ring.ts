@@ -12,6 +12,8 @@ export class ReceiveSlot implements ReceiveMemory {
   readonly bytes: Uint8Array
   readonly view: DataView
   readonly region: MemoryRegion
+  /** The longest message it has room for, in bytes. */
+  readonly length: number
   /** Which one it is of its ring. */
   readonly index: number
   /** Where it begins in `bytes`, which it shares with others. */
@@ -19,8 +21,9 @@ export class ReceiveSlot implements ReceiveMemory {
   readonly #ring: ReceiveRing
   #holds = 0
 
-  constructor(ring: ReceiveRing, index: number, slab: Slab, at: number) {
+  constructor(ring: ReceiveRing, index: number, slab: Slab, at: number, length: number) {
     this.#ring = ring
+    this.length = length
     this.index = index
     this.bytes = slab.bytes
     this.view = slab.view
@@ -51,8 +54,11 @@ class Slab {
   }
 }
 
+/** Bytes of memory a slot takes for messages of `messageBytes`. */
+export const slotBytes = (messageBytes: number): number => (messageBytes + ALIGNMENT - 1) & -ALIGNMENT
+
 /**
- * The receives of a connection: all of one size, posted in the order they get free. A slot that is held by somebody
+ * The receives of a connection: made a few at a time, posted whenever they are free. A slot that is held by somebody
  * belongs to a command that is outstanding, and so to one less that the peer may send: those posted suffice.
  */
 export class ReceiveRing {
@@ -60,7 +66,6 @@ export class ReceiveRing {
   count = 0
   /** Slots of which a message is being looked at or held. */
   held = 0
-  readonly messageBytes: number
   readonly #pd: ProtectionDomain
   readonly #whenGone: () => void
   readonly #qp: QueuePair
@@ -72,40 +77,32 @@ export class ReceiveRing {
   #posted = 0
   #closed = false
 
-  /** `messageBytes`: the longest message there may be; `whenGone`: it is closed, and nobody holds any of it. */
-  constructor(pd: ProtectionDomain, qp: QueuePair, messageBytes: number, whenGone: () => void) {
+  /** `whenGone`: it is closed, and nobody holds any of it. */
+  constructor(pd: ProtectionDomain, qp: QueuePair, whenGone: () => void) {
     this.#pd = pd
     this.#qp = qp
-    this.messageBytes = messageBytes
     this.#whenGone = whenGone
-  }
-
-  /** Bytes of memory one slot takes. */
-  get strideBytes(): number {
-    return (this.messageBytes + ALIGNMENT - 1) & -ALIGNMENT
   }
 
   get posted(): number {
     return this.#posted
   }
 
-  /** Makes slots until there are `count`; they are posted with `post`. Throws VerbsError. */
-  grow(count: number): void {
-    const more = count - this.count
-    if (more <= 0) return
-    const stride = this.strideBytes
+  /** Makes `more` slots, for messages of up to `messageBytes`; they are posted with `post`. Throws VerbsError. */
+  grow(more: number, messageBytes: number): void {
+    const stride = slotBytes(messageBytes)
     const slab = new Slab(this.#pd, more * stride)
     if (this.#slabs.length === 0) {
-      this.#entry = { mr: slab.region, offset: 0, length: this.messageBytes }
+      this.#entry = { mr: slab.region, offset: 0, length: messageBytes }
       this.#request.sgl.push(this.#entry)
     }
     this.#slabs.push(slab)
     for (let i = 0; i < more; i++) {
-      const slot = new ReceiveSlot(this, this.#slots.length, slab, i * stride)
+      const slot = new ReceiveSlot(this, this.#slots.length, slab, i * stride, messageBytes)
       this.#slots.push(slot)
       this.#free.push(slot)
     }
-    this.count = count
+    this.count += more
   }
 
   /** Posts all slots that are free. Throws VerbsError. */
@@ -115,6 +112,7 @@ export class ReceiveRing {
       this.#request.wrId = slot.index
       this.#entry.mr = slot.region
       this.#entry.offset = slot.at
+      this.#entry.length = slot.length
       this.#qp.postRecv(this.#request)
       this.#posted++
     }
@@ -132,7 +130,7 @@ export class ReceiveRing {
   /** Only ReceiveSlot calls this. */
   freed(slot: ReceiveSlot): void {
     this.held--
-    if (poisonByDefault) slot.bytes.fill(POISON, slot.at, slot.at + this.messageBytes)
+    if (poisonByDefault) slot.bytes.fill(POISON, slot.at, slot.at + slot.length)
     this.#free.push(slot)
     if (this.held === 0 && this.#closed) this.#deregister()
   }

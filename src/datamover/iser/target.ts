@@ -15,12 +15,24 @@ import type { Channel } from "./channel.ts"
 import { IserConnection } from "./connection.ts"
 import { Fetcher } from "./fetcher.ts"
 import { answerHello, badMessage, MessageType, messageType, RSV, WSV } from "./message.ts"
-import { fitData } from "./peer-limits.ts"
+import { fitData } from "./fit-data.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { RegisteredMemory } from "./registered-memory.ts"
 import type { Work } from "./send-ring.ts"
 import { TargetTasks } from "./target-tasks.ts"
 import type { TargetTask } from "./target-task.ts"
+
+/**
+ * PDUs nobody asked for that an initiator has room for when it doesn't say how many: ib_iser has four receives for them
+ * (rdma.md 1.9).
+ */
+const FIELD_UNEXPECTED_PDUS = 3
+
+/** The opcodes of such PDUs; a NOP-In and a Reject are some only without a task (RFC 7145 §8.1.2). */
+const UNASKED = new Uint8Array(64)
+for (const opcode of [Opcode.asyncMessage, Opcode.reject, Opcode.nopIn]) UNASKED[opcode] = 1
+
+const statSnOf = (header: Uint8Array): number => uint32At(header, 24)
 
 const WRITE_FLAG = 0x20
 const READ_FLAG = 0x40
@@ -47,6 +59,9 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
     super.noticeKeyValues(keys)
     this.#fetcher.burstBytesMax = Math.max(1, keys.maxBurstLength)
     this.#tasks.setKeys(keys)
+    const declared = keys.peerMaxOutstandingUnexpectedPdus
+    this.unexpected.limit =
+      declared === undefined ? FIELD_UNEXPECTED_PDUS : declared === 0 ? Infinity : declared
   }
 
   /**
@@ -155,7 +170,19 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
     const opcode = header[0]! & OPCODE_MASK
     const task = opcode === Opcode.scsiResponse ? this.#tasks.take(uint32At(header, 16)) : undefined
     if (opcode === Opcode.reject) this.#tasks.refused(data)
-    const work = this.put(header, this.fullFeature ? fitData(opcode, data, this.keys) : data)
+    if (!this.fullFeature) return this.leave(this.put(header, data))
+    const fitting = fitData(opcode, data, this.keys.maxSendDataSegmentLength)
+    const unasked = UNASKED[opcode] === 1 && uint32At(header, 16) === ISCSI_RESERVED_TAG
+    if (!unasked) return this.#send(header, fitting, task)
+    const tag = opcode === Opcode.nopIn ? uint32At(header, 20) : ISCSI_RESERVED_TAG
+    this.sendUnexpected(header, fitting, tag, statSnOf, this.#sendNow)
+  }
+
+  readonly #sendNow = (header: Uint8Array, data: Uint8Array | DataBuffer | undefined): void =>
+    this.#send(header, data, undefined)
+
+  #send(header: Uint8Array, data: Uint8Array | DataBuffer | undefined, task: TargetTask | undefined): void {
+    const work = this.put(header, data)
     // What is read must have been, before the initiator may use its memory again: an aborted task's as well.
     work.fence = this.#fetcher.readsUnderWay > 0
     if (task !== undefined) {
@@ -196,6 +223,7 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
       const message = "additional header segments belong to SCSI Commands alone"
       return this.upcalls.formatErrorNotify(RejectReason.protocolError, message, pdu)
     }
+    if (opcode === Opcode.nopOut && this.unexpected.any) this.unexpected.answered(view.getUint32(at + 20))
     // What is solicited comes by RDMA Read (RFC 7145 §7.3.5).
     if (opcode === Opcode.dataOut && view.getUint32(at + 20) !== ISCSI_RESERVED_TAG) {
       return this.upcalls.formatErrorNotify(RejectReason.protocolError, "a solicited Data-Out over iSER", pdu)

@@ -1,4 +1,4 @@
-import { AHS_BYTES_MAX, IMMEDIATE_COMMANDS_MAX } from "../../base/limits.ts"
+import { IMMEDIATE_COMMANDS_MAX, ISER_AHS_BYTES } from "../../base/limits.ts"
 
 export type Digest = "None" | "CRC32C"
 export type TaskReporting = "RFC3720" | "ResponseFence" | "FastAbort"
@@ -113,7 +113,7 @@ export const targetIserPreferences: IserPreferences = {
   initiatorRecvDataSegmentLength: 2 ** 24 - 1,
   targetRecvDataSegmentLength: ISER_TARGET_SEGMENT_BYTES,
   maxOutstandingUnexpectedPdus: 2 * IMMEDIATE_COMMANDS_MAX,
-  maxAhsLength: AHS_BYTES_MAX,
+  maxAhsLength: ISER_AHS_BYTES,
 }
 
 /** What our initiator asks for over iSER. Its own room is for sense data and text; data of reads has its own way. */
