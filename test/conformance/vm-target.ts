@@ -20,6 +20,8 @@ export interface TargetOptions {
   readonly chap?: { readonly user: Credentials; readonly mutual?: Credentials; readonly algorithm?: string }
   /** Milliseconds every operation of a kind takes. */
   readonly delaysMs?: { readonly read: number; readonly write: number }
+  /** What it negotiates, by the keys' names; not for tgtd. */
+  readonly login?: Readonly<Record<string, unknown>>
 }
 
 export interface KernelTarget {
@@ -47,7 +49,7 @@ class Ours implements KernelTarget {
   readonly #luns: number
   #served: Served | undefined
 
-  constructor(rig: Rig, scratch: Scratch, { iqn, images, chap, delaysMs }: TargetOptions) {
+  constructor(rig: Rig, scratch: Scratch, { iqn, images, chap, delaysMs, login: keys }: TargetOptions) {
     this.#rig = rig
     this.#luns = images.length
     this.portal = `${rig.network.hostAddress()}:3260`
@@ -64,7 +66,7 @@ class Ours implements KernelTarget {
     this.#configuration = scratch.configuration(`${iqn.split(":").pop()}.yaml`, {
       portals: [{ listen: this.portal }],
       ...(login && { discovery: { chap: login } }),
-      targets: [{ name: iqn, ...(login && { chap: login }), luns }],
+      targets: [{ name: iqn, ...(login && { chap: login }), ...(keys && { login: keys }), luns }],
     })
   }
 
