@@ -1,11 +1,10 @@
 /**
  * An initiator that does just what a test tells it to, right or wrong: it sends any PDU built from the tables of
- * src/iscsi/pdu, and keeps what comes back decoded. It frames by itself, so that it doesn't share mistakes with the
- * datamover.
+ * src/iscsi/pdu, and keeps what comes back decoded, over whatever wire it's given.
  */
 import assert from "node:assert/strict"
-import type { ByteReceiver, ByteStream } from "../../src/base/byte-stream.ts"
-import { BHS_BYTES, decodePdu, encodePdu, ISCSI_RESERVED_TAG } from "../../src/iscsi/pdu/index.ts"
+import type { ByteStream } from "../../src/base/byte-stream.ts"
+import { encodePdu, ISCSI_RESERVED_TAG } from "../../src/iscsi/pdu/index.ts"
 import {
   DataOut,
   LoginRequest,
@@ -17,10 +16,10 @@ import {
 } from "../../src/iscsi/pdu/index.ts"
 import type { PduRecord, PduType, PduValues } from "../../src/iscsi/pdu/index.ts"
 import { decodeSense, type Sense } from "../../src/scsi/spec/sense.ts"
-import { crc32c } from "../../src/wire/crc32c.ts"
 import type { Fields } from "../../src/wire/layout.ts"
 import { serialAdd } from "../../src/wire/serial.ts"
 import { decodeText } from "../../src/wire/text.ts"
+import type { RawWire } from "./raw-wire.ts"
 
 /** A PDU that has come: its fields by name, and its data segment. */
 export interface Arrived {
@@ -87,59 +86,44 @@ export class RawInitiator {
   tsih = 0
   cid = 0
   isid = ISID
-  headerDigest = false
-  dataDigest = false
   /** What the next status must carry; undefined: nothing has come yet. */
   expStatSn: number | undefined
-  readonly stream: ByteStream
+  readonly #wire: RawWire
   readonly #until: (what: string, done: () => boolean) => Promise<void>
   #taken = 0
-  #bytes = new Uint8Array(0)
 
   /** `until` lets (virtual) time pass until its condition holds. */
-  constructor(stream: ByteStream, until: (what: string, done: () => boolean) => Promise<void>) {
-    this.stream = stream
+  constructor(wire: RawWire, until: (what: string, done: () => boolean) => Promise<void>) {
+    this.#wire = wire
     this.#until = until
-    const memory = new Uint8Array(16384)
-    const receiver: ByteReceiver = {
-      buffer: () => memory,
-      received: (bytes) => {
-        this.#bytes = new Uint8Array(Buffer.concat([this.#bytes, memory.subarray(0, bytes)]))
-        while (this.#takePdu());
+    wire.start({
+      arrived: (fields, data, numbered) => {
+        if (numbered) this.#checkStatSn(fields)
+        this.arrived.push({ pdu: fields.pdu, fields, data })
       },
       ended: () => {
         this.ended = true
-        stream.end()
       },
       closed: () => {
         this.closed = true
       },
-    }
-    stream.start(receiver)
+    })
+  }
+
+  /** What the wire runs over. */
+  get stream(): ByteStream {
+    return this.#wire.stream
+  }
+
+  get headerDigest(): boolean {
+    return this.#wire.headerDigest
+  }
+
+  get dataDigest(): boolean {
+    return this.#wire.dataDigest
   }
 
   // ------------------------------------------------------------------------------------------------ the wire
-
-  #takePdu(): boolean {
-    if (this.#bytes.length < BHS_BYTES) return false
-    const view = new DataView(this.#bytes.buffer)
-    const ahsBytes = view.getUint8(4) * 4
-    const dataBytes = view.getUint32(4) & 0xffffff
-    const headerBytes = BHS_BYTES + ahsBytes + (this.headerDigest ? 4 : 0)
-    const padded = (dataBytes + 3) & ~3
-    const end = headerBytes + padded + (this.dataDigest && dataBytes > 0 ? 4 : 0)
-    if (this.#bytes.length < end) return false
-    const bytes = this.#bytes
-    this.#bytes = bytes.slice(end)
-    if (this.headerDigest) assertDigest(bytes, 0, BHS_BYTES + ahsBytes)
-    if (this.dataDigest && dataBytes > 0) assertDigest(bytes, headerBytes, headerBytes + padded)
-    const fields = decodePdu(view, 0)
-    assert.ok(fields, `opcode ${bytes[0]} is one of a target's`)
-    this.#checkStatSn(fields)
-    const data = bytes.slice(headerBytes, headerBytes + dataBytes)
-    this.arrived.push({ pdu: fields.pdu, fields, data })
-    return true
-  }
 
   /** Statuses are numbered without gaps; what carries none tells the next number, or nothing (RFC 7143 §4.2.2.2). */
   #checkStatSn(fields: PduRecord): void {
@@ -158,12 +142,14 @@ export class RawInitiator {
     const { data = new Uint8Array(0), ahs = new Uint8Array(0), damage } = extras
     const header = Buffer.concat([encodePdu(type, values), ahs])
     header.writeUInt32BE(((ahs.length / 4) << 24) | data.length, 4)
-    const pieces: Uint8Array[] = [header]
-    if (this.headerDigest) pieces.push(digestOf(header, damage === "header"))
-    const padded = Buffer.concat([data, Buffer.alloc(-data.length & 3)])
-    pieces.push(padded)
-    if (this.dataDigest && data.length > 0) pieces.push(digestOf(padded, damage === "data"))
-    this.stream.write([Buffer.concat(pieces)])
+    this.#wire.send(header, data, damage)
+  }
+
+  /** Over RDMA a target gets what it has asked for, also when nobody wants it any more. Over TCP nothing is sent. */
+  yield(): void {
+    const asked = this.arrived.splice(this.#taken)
+    this.arrived.push(...asked.filter(({ pdu }) => !this.#wire.yields || pdu !== "Ready To Transfer (R2T)"))
+    this.#wire.yield()
   }
 
   /** The next PDU, which must be of that kind when one is named. */
@@ -229,8 +215,10 @@ export class RawInitiator {
     assert.equal(fields["transit"], true)
     this.tsih = fields["tsih"] as number
     const pairs = keysOf(data)
-    this.headerDigest = pairs.includes("HeaderDigest=CRC32C")
-    this.dataDigest = pairs.includes("DataDigest=CRC32C")
+    this.#wire.headerDigest = pairs.includes("HeaderDigest=CRC32C")
+    this.#wire.dataDigest = pairs.includes("DataDigest=CRC32C")
+    const firstBurst = pairs.find((pair) => pair.startsWith("FirstBurstLength="))
+    if (firstBurst !== undefined) this.#wire.firstBurstLength = Number(firstBurst.split("=")[1])
     return pairs
   }
 
@@ -388,17 +376,6 @@ export class RawInitiator {
       }
     }
   }
-}
-
-const digestOf = (bytes: Uint8Array, wrong: boolean): Uint8Array => {
-  const digest = Buffer.alloc(4)
-  digest.writeUInt32LE((crc32c(bytes) ^ (wrong ? 1 : 0)) >>> 0)
-  return digest
-}
-
-function assertDigest(bytes: Uint8Array, start: number, end: number): void {
-  const expected = digestOf(bytes.subarray(start, end), false)
-  assert.deepEqual(Buffer.from(bytes.subarray(end, end + 4)), expected, "a digest of the target's")
 }
 
 /** Status-Class and Status-Detail of a Login Response. */

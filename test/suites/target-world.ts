@@ -8,7 +8,10 @@ import { SimNetwork } from "../../src/base/sim-network.ts"
 import { VirtualClock } from "../../src/base/virtual-clock.ts"
 import { NetworkEntity, type NetworkEntityOptions } from "../../src/target/network-entity.ts"
 import { Target, type TargetOptions } from "../../src/target/target.ts"
+import { iserOverIwarp } from "../../src/iser.ts"
 import { RawInitiator, TARGET } from "./raw-initiator.ts"
+import { IserWire } from "./raw-iser.ts"
+import { type RawWire, TcpWire } from "./raw-wire.ts"
 
 const STORE_BYTES = 4 * 1024 * 1024
 /** So long may anything take in virtual time before a test gives up. */
@@ -65,6 +68,18 @@ class AddressedStream implements ByteStream {
   }
 }
 
+export type WorldTransport = "tcp" | "iser"
+
+let transport: WorldTransport = "tcp"
+
+/** What the raw initiators of all worlds made from now on connect over. Set before test files are imported. */
+export function connectOver(wanted: WorldTransport): void {
+  transport = wanted
+}
+
+/** For a test's `skip`: it is about how data PDUs go over TCP, and these don't exist over RDMA. */
+export const overTcpAlone = (why: string): string | false => transport !== "tcp" && why
+
 export interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error"
   readonly message: string
@@ -84,6 +99,7 @@ export class TargetWorld {
   readonly target: Target
   readonly store = new MemoryStore({ sizeBytes: STORE_BYTES })
   readonly lines: LogLine[] = []
+  readonly transport = transport
   /** Where the next connection seems to come from. */
   from = "192.0.2.10"
 
@@ -94,10 +110,12 @@ export class TargetWorld {
       listen: (at, accept): Promise<Listener> =>
         this.sim.listen(at, (stream) => accept(new AddressedStream(stream, this.from))),
     }
+    const random = new SeededRandom((options.seed ?? 1) + 1)
     this.entity = new NetworkEntity({
       network,
       clock: this.clock,
-      random: new SeededRandom((options.seed ?? 1) + 1),
+      random,
+      iser: iserOverIwarp({ network, clock: this.clock, random }),
       log: this.#log(),
       nopIntervalMs: 0,
       ...options.entity,
@@ -116,7 +134,9 @@ export class TargetWorld {
   }
 
   addTarget(name: string, options: Partial<TargetOptions> = {}): Target {
-    const target = new Target({ name, clock: this.clock, log: this.entity.log, ...options })
+    // Over iSER a target would leave all data to RDMA, had it the choice.
+    const keys = { initialR2T: false, ...options.keys }
+    const target = new Target({ name, clock: this.clock, log: this.entity.log, ...options, keys })
     this.entity.addTarget(target)
     return target
   }
@@ -130,6 +150,13 @@ export class TargetWorld {
 
   async until(what: string, done: () => boolean): Promise<void> {
     assert.ok(await this.clock.advance(PATIENCE_MS, done), `waited in vain for ${what}`)
+  }
+
+  /** Lets time pass until a promise has resolved. */
+  async settled(promise: Promise<unknown>): Promise<void> {
+    let done = false
+    void promise.then(() => (done = true))
+    await this.until("a promise", () => done)
   }
 
   /** Lets so much time pass. */
@@ -146,7 +173,14 @@ export class TargetWorld {
     })
     await this.until("a connection", () => stream !== undefined)
     await connecting
-    return new RawInitiator(stream!, (what, done) => this.until(what, done))
+    return new RawInitiator(await this.#wireOver(stream!), (what, done) => this.until(what, done))
+  }
+
+  async #wireOver(stream: ByteStream): Promise<RawWire> {
+    if (this.transport === "tcp") return new TcpWire(stream)
+    const wire = new IserWire(stream)
+    await this.until("an RDMA connection", () => wire.accepted !== undefined)
+    return wire
   }
 
   /** An initiator that is logged in, and has no unit attention pending. */

@@ -183,8 +183,7 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
 
   #send(header: Uint8Array, data: Uint8Array | DataBuffer | undefined, task: TargetTask | undefined): void {
     const work = this.put(header, data)
-    // What is read must have been, before the initiator may use its memory again: an aborted task's as well.
-    work.fence = this.#fetcher.readsUnderWay > 0
+    work.fence = this.#fetcher.readsUnderWay > 0 && tellsOfEnds(header, data !== undefined)
     if (task !== undefined) {
       this.#end(task)
       if (this.#invalidates && task.rkey !== 0) {
@@ -272,6 +271,23 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
   /** After a Logout Response it is the target that disconnects. */
   protected closeQuietly(): void {
     this.channel.end()
+  }
+}
+
+/**
+ * Whether it may be what an initiator learns the end of tasks from: then what is read must have been, before the initiator
+ * uses their memory again. A task's own GOOD comes when all its data has; sense data may tell of tasks others have cleared.
+ */
+function tellsOfEnds(header: Uint8Array, hasData: boolean): boolean {
+  switch (header[0]! & OPCODE_MASK) {
+    case Opcode.nopIn:
+    case Opcode.textResponse:
+    case Opcode.reject:
+      return false
+    case Opcode.scsiResponse:
+      return hasData || header[3] !== 0
+    default:
+      return true
   }
 }
 

@@ -96,7 +96,8 @@ describe("discovery sessions", () => {
     const initiator = await world.connect()
     const answers = await initiator.discover({ keys: ["MaxBurstLength=8192", "HeaderDigest=CRC32C"] })
     assert.ok(answers.includes("MaxBurstLength=Irrelevant"))
-    assert.ok(answers.includes("HeaderDigest=CRC32C"))
+    // RDMA guards its data by itself: alone, this offer can't be agreed to.
+    assert.ok(answers.includes(`HeaderDigest=${world.transport === "tcp" ? "CRC32C" : "Reject"}`))
     assert.ok((await sendTargets(initiator, "All")).includes(`TargetName=${TARGET}`))
     await world.close()
   })

@@ -54,7 +54,9 @@ describe("Logout", () => {
 
     it(`${name} ends tasks that are under way, none of which is answered`, async () => {
       const { world, initiator } = await withTasks()
-      await expectLogout(initiator, initiator.logout(reason), LogoutResponseCode.closed)
+      const tag = initiator.logout(reason)
+      initiator.yield()
+      await expectLogout(initiator, tag, LogoutResponseCode.closed)
       await initiator.gone()
       assert.deepEqual(initiator.unread, [])
       await world.assertIdle()
@@ -65,6 +67,7 @@ describe("Logout", () => {
     const { world, initiator, fault } = await withTasks()
     fault.cancel = () => {}
     const tag = initiator.logout()
+    initiator.yield()
     await world.pass(5_000)
     assert.deepEqual(initiator.unread, [])
     fault.heal()
@@ -89,6 +92,7 @@ describe("Logout", () => {
       assert.equal((await initiator.next("Reject")).fields["reason"], RejectReason.protocolError)
     }
     fault.heal()
+    initiator.yield()
     await expectLogout(initiator, tag, LogoutResponseCode.closed)
     await initiator.gone()
     await world.assertIdle()

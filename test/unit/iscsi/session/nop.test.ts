@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { RejectReason } from "../../../../src/iscsi/spec/index.ts"
 import { read10, write10 } from "../../../../src/scsi/cdb/block.ts"
-import { TargetWorld } from "../../../suites/target-world.ts"
+import { overTcpAlone, TargetWorld } from "../../../suites/target-world.ts"
 
 const NO_TAG = 0xffffffff
 
@@ -27,7 +27,8 @@ describe("NOP-Out", () => {
     const ping = Buffer.alloc(2000, "0123456789")
     initiator.nop({ data: ping })
     const { data } = await initiator.next("NOP-In")
-    assert.deepEqual(Buffer.from(data), ping.subarray(0, 512))
+    // Over RDMA initiators have room for 128 bytes, whatever they say.
+    assert.deepEqual(Buffer.from(data), ping.subarray(0, world.transport === "tcp" ? 512 : 128))
     await world.close()
   })
 
@@ -88,7 +89,8 @@ describe("NOP-In", () => {
     await world.assertIdle()
   })
 
-  it("isn't needed while data flows, however long that takes", async () => {
+  const skip = overTcpAlone("an RDMA Read is seen when it's complete")
+  it("isn't needed while data flows, however long that takes", { skip }, async () => {
     const world = await TargetWorld.open({ entity })
     const initiator = await world.initiator({ keys: ["MaxBurstLength=1048576"] })
     const data = Buffer.alloc(512 * 1024, "slow")

@@ -54,7 +54,9 @@ describe("Reject", () => {
   it("answers SNACK, which is not for ErrorRecoveryLevel 0", async () => {
     const { world, initiator } = await loggedIn()
     initiator.send(SnackRequest, { final: true, type: 0, initiatorTaskTag: 0xffffffff })
-    await rejected(initiator, RejectReason.snackReject)
+    // Over iSER it is an error of the protocol (RFC 7145 §7.3.11).
+    const { snackReject, protocolError } = RejectReason
+    await rejected(initiator, world.transport === "tcp" ? snackReject : protocolError)
     await initiator.read(read10(0, 1), 512)
     await world.close()
   })
