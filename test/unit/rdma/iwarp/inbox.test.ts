@@ -1,0 +1,168 @@
+/** FPDUs found in a stream however it is cut. */
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import { SeededRandom } from "../../../../src/base/random.ts"
+import { Inbox, InboxMemory } from "../../../../src/rdma/iwarp/inbox.ts"
+import type { InboxUser } from "../../../../src/rdma/iwarp/inbox.ts"
+import type { Memory } from "../../../../src/rdma/iwarp/memory-pool.ts"
+import { pattern, same } from "../../../suites/verbs-ends.ts"
+import { fpdu, tagged, untagged } from "./raw.ts"
+
+/** Keeps what it is given; long tagged payload it takes straight. */
+class Keeper implements InboxUser {
+  readonly ulpdus: Buffer[] = []
+  readonly broke: string[] = []
+  straight = 0
+  takesStraight = true
+  #header = Buffer.alloc(0)
+  #sink = new Uint8Array(0)
+
+  arrived(memory: Memory, at: number, ulpduBytes: number): void {
+    this.ulpdus.push(Buffer.from(memory.bytes.subarray(at, at + ulpduBytes)))
+  }
+
+  begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined {
+    if (!this.takesStraight) return undefined
+    this.straight++
+    this.#header = Buffer.from(memory.bytes.subarray(at, at + 14))
+    this.#sink = new Uint8Array(ulpduBytes - 14)
+    return this.#sink
+  }
+
+  placed(): void {
+    this.ulpdus.push(Buffer.concat([this.#header, this.#sink]))
+  }
+
+  broken(why: string): void {
+    this.broke.push(why)
+  }
+}
+
+/** Reads of these lengths, each cut to what is offered. */
+function feed(inbox: Inbox, bytes: Uint8Array, lengths: () => number): void {
+  let at = 0
+  while (at < bytes.length) {
+    const into = inbox.buffer()
+    assert.ok(into.length > 0)
+    const count = Math.min(into.length, lengths(), bytes.length - at)
+    into.set(bytes.subarray(at, at + count))
+    at += count
+    inbox.received(count)
+  }
+}
+
+const messages = (lengths: readonly number[]): Buffer[] =>
+  lengths.map((length, i) => {
+    const payload = pattern(length, i)
+    return i % 3 === 2 ? untagged(3, { payload }) : tagged(0, { stag: i, payload })
+  })
+
+function check(crc: boolean, lengths: readonly number[], reads: () => number, takesStraight = true): Keeper {
+  const keeper = new Keeper()
+  keeper.takesStraight = takesStraight
+  const pools = new InboxMemory()
+  const inbox = new Inbox(pools, keeper)
+  inbox.crc = crc
+  const wanted = messages(lengths)
+  feed(inbox, Buffer.concat(wanted.map((ulpdu) => fpdu(ulpdu, crc))), reads)
+  assert.deepEqual(keeper.broke, [])
+  assert.equal(keeper.ulpdus.length, wanted.length)
+  for (const [i, ulpdu] of wanted.entries()) same(keeper.ulpdus[i]!, ulpdu, `ULPDU ${i}`)
+  assert.equal(inbox.withinFpdu, false)
+  same(inbox.buffer().subarray(0, 1), pools.shared.bytes.subarray(0, 1))
+  assert.equal(inbox.buffer().buffer, pools.shared.bytes.buffer, "no memory of its own between FPDUs")
+  return keeper
+}
+
+describe("an inbox", () => {
+  for (const crc of [true, false]) {
+    const how = crc ? "with CRC" : "without CRC"
+
+    test(`finds the same at every split, ${how}`, () => {
+      const lengths = [0, 1, 2, 3, 4, 5, 100, 17, 33]
+      const total = Buffer.concat(messages(lengths).map((ulpdu) => fpdu(ulpdu))).length
+      for (let split = 1; split < total; split++) {
+        let first = true
+        check(crc, lengths, () => {
+          const length = first ? split : total
+          first = false
+          return length
+        })
+      }
+    })
+
+    test(`finds the same byte by byte, ${how}`, () => {
+      check(crc, [0, 1, 200, 5000, 3, 9000, 20_000], () => 1)
+    })
+
+    test(`finds the same at every split of a long one, ${how}`, () => {
+      for (const at of [
+        ...Array.from({ length: 40 }, (_, i) => i + 1),
+        4000,
+        4096,
+        8190,
+        8191,
+        8192,
+        11_000,
+        20_017,
+      ]) {
+        for (const takesStraight of [true, false]) {
+          let first = true
+          check(crc, [20_000, 7, 20_000], () => (first ? ((first = false), at) : 70_000), takesStraight)
+        }
+      }
+    })
+
+    test(`finds FPDUs of all lengths in reads of all lengths, ${how}`, () => {
+      const random = new SeededRandom(3)
+      for (let round = 0; round < 60; round++) {
+        const lengths = Array.from({ length: 20 }, () =>
+          random.below(random.pick([5, 100, 5000, 65_535 - 17])),
+        )
+        const most = random.pick([10_000, 70_000, 300_000])
+        check(crc, lengths, () => 1 + random.below(most), random.chance(0.5))
+      }
+    })
+  }
+
+  test("receives what is missing of a long payload right where it belongs, without CRC", () => {
+    assert.equal(check(false, [60_000, 60_000], () => 1000).straight, 2)
+    assert.equal(check(true, [60_000, 60_000], () => 1000).straight, 0)
+  })
+
+  test("gives up a place that is taken away, and goes on behind", () => {
+    const keeper = new Keeper()
+    const pools = new InboxMemory()
+    const inbox = new Inbox(pools, keeper)
+    const [first, second] = messages([30_000, 10]) as [Buffer, Buffer]
+    const bytes = Buffer.concat([fpdu(first, false), fpdu(second, false)])
+    feed(inbox, bytes.subarray(0, 10_000), () => 5000)
+    const sink = inbox.buffer()
+    inbox.dropSink()
+    assert.notEqual(inbox.buffer().buffer, sink.buffer)
+    feed(inbox, bytes.subarray(10_000), () => 5000)
+    assert.equal(keeper.ulpdus.length, 1)
+    same(keeper.ulpdus[0]!, second)
+    assert.ok(sink.every((byte) => byte === 0))
+  })
+
+  test("tells of a length there can't be, and a CRC that is wrong", () => {
+    const keeper = new Keeper()
+    const inbox = new Inbox(new InboxMemory(), keeper)
+    inbox.crc = true
+    feed(inbox, fpdu(Buffer.alloc(13)), () => 100)
+    const bad = fpdu(untagged(3))
+    bad[10]! ^= 1
+    feed(inbox, bad, () => 100)
+    assert.deepEqual(keeper.broke, ["length", "crc"])
+  })
+
+  test("takes nothing more once it is closed", () => {
+    const keeper = new Keeper()
+    const inbox = new Inbox(new InboxMemory(), keeper)
+    feed(inbox, fpdu(untagged(3)).subarray(0, 10), () => 100)
+    inbox.close()
+    feed(inbox, Buffer.concat([fpdu(untagged(3)), fpdu(untagged(3))]), () => 7)
+    assert.deepEqual([keeper.ulpdus, keeper.broke], [[], []])
+  })
+})
