@@ -26,8 +26,7 @@ export function iserOver(device: IwarpDevice): Iser {
     },
     connect(portal, { clock, budget, signal, deadlineMs }) {
       return connectIser(
-        (connection) =>
-          device.connect(portal, { ...connection, ...(deadlineMs !== undefined && { deadlineMs }) }),
+        (connection) => device.connect(portal, { ...connection, deadlineMs }),
         { clock, budget, device },
         signal,
       )

@@ -12,8 +12,8 @@ export interface IserConnectOptions {
   readonly clock: Clock
   readonly budget: DataBufferBudget
   readonly signal: AbortSignal
-  /** For the RDMA connection alone, in ms; the login comes behind it. Default: the device's. */
-  readonly deadlineMs?: number
+  /** For the RDMA connection alone, in ms; the login comes behind it. */
+  readonly deadlineMs: number
 }
 
 /** iSER, as an initiator is given it: a value, so that nothing here knows where RDMA comes from. */

@@ -1,4 +1,9 @@
-import { ISER_TRY_DEADLINE_MS, TRANSPORTS_REMEMBERED_MAX, TRANSPORTS_REMEMBERED_MS } from "../base/limits.ts"
+import {
+  ISER_CONNECT_DEADLINE_MS,
+  ISER_TRY_DEADLINE_MS,
+  TRANSPORTS_REMEMBERED_MAX,
+  TRANSPORTS_REMEMBERED_MS,
+} from "../base/limits.ts"
 import type { Clock } from "../base/clock.ts"
 import { SanletError } from "../base/errors.ts"
 import { hostAndPort, NetworkError } from "../base/network-error.ts"
@@ -98,7 +103,8 @@ async function connectIser(
   options: Pick<InitiatorServices, "clock" | "budget"> & { signal: AbortSignal },
 ): Promise<InitiatorDatamover> {
   try {
-    return await iser.connect(portal, { ...options, ...(!only && { deadlineMs: ISER_TRY_DEADLINE_MS }) })
+    const deadlineMs = only ? ISER_CONNECT_DEADLINE_MS : ISER_TRY_DEADLINE_MS
+    return await iser.connect(portal, { ...options, deadlineMs })
   } catch (error) {
     options.signal.throwIfAborted()
     if (error instanceof NetworkError && UNREACHED.has(error.code)) throw error

@@ -36,13 +36,14 @@ export interface ArrivalUser {
 export class Arrival {
   readonly #stream: ByteStream
   readonly #entity: NetworkEntity
-  readonly #iser: IserAcceptor
+  readonly #iser: IserAcceptor | undefined
   readonly #user: ArrivalUser
   readonly #endMs: number
   readonly #deadline: Timer
   #over = false
 
-  constructor(stream: ByteStream, entity: NetworkEntity, iser: IserAcceptor, user: ArrivalUser) {
+  /** `iser` absent: only plain iSCSI is let in. Whoever tries RDMA is told so by a hang-up, and needn't wait for an answer. */
+  constructor(stream: ByteStream, entity: NetworkEntity, iser: IserAcceptor | undefined, user: ArrivalUser) {
     this.#stream = stream
     this.#entity = entity
     this.#iser = iser
@@ -79,6 +80,7 @@ export class Arrival {
     if (opening !== "mpa") {
       return this.abandon("what it begins with is neither a Login Request nor an MPA Request")
     }
+    if (!this.#iser) return this.abandon("an MPA Request, where iSER is off")
     this.#iser.accept(
       this.#stream,
       head,

@@ -37,7 +37,7 @@ export interface PortalOptions {
   readonly port: number
   /** Default: 1. */
   readonly portalGroupTag?: number
-  /** False: it serves TCP alone. Default: iSER as well, where the network entity has it. */
+  /** False: it serves TCP alone. Default: iSER at the same port as well. */
   readonly iser?: boolean
 }
 

@@ -1,6 +1,5 @@
 import type { ByteStream, Endpoint, Listener } from "../base/byte-stream.ts"
-import { LOGIN_DEADLINE_MS, LOGINS_PENDING_MAX } from "../base/limits.ts"
-import { TcpTargetDatamover } from "../datamover/tcp/index.ts"
+import { LOGINS_PENDING_MAX } from "../base/limits.ts"
 import type { Datamover, TargetDatamover } from "../iscsi/da.ts"
 import { encodeSendTargets } from "../discovery/send-targets.ts"
 import { parseIscsiName } from "../wire/text.ts"
@@ -74,14 +73,7 @@ export class Portal {
       entity.log.warn({ address, pending: this.#logins.size }, "too many logins at once")
       return stream.destroy()
     }
-    if (this.#iser) return this.#awaitFirstBytes(stream, this.#iser)
-    const { clock, budget, options } = entity
-    const datamover = new TcpTargetDatamover(stream, { clock, budget })
-    this.#logIn(datamover, options.loginDeadlineMs ?? LOGIN_DEADLINE_MS)
-  }
-
-  #awaitFirstBytes(stream: ByteStream, iser: IserAcceptor): void {
-    const arrival: Arrival = new Arrival(stream, this.#entity, iser, {
+    const arrival: Arrival = new Arrival(stream, entity, this.#iser, {
       arrived: (datamover, deadlineMs) => {
         this.#logins.delete(arrival)
         this.#logIn(datamover, deadlineMs)

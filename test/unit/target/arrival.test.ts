@@ -3,7 +3,6 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import type { ByteStream } from "../../../src/base/byte-stream.ts"
 import { LOGIN_DEADLINE_MS } from "../../../src/base/limits.ts"
-import { BHS_BYTES } from "../../../src/iscsi/pdu/index.ts"
 import { openingOf } from "../../../src/target/arrival.ts"
 import type { IserAcceptor, IserAcceptUser } from "../../../src/target/iser.ts"
 import { TargetWorld } from "../../suites/target-world.ts"
@@ -159,13 +158,14 @@ describe("the first bytes at a portal", () => {
     await world.close()
   })
 
-  it("are not looked at where iSER is off: what isn't a Login Request isn't taken", async () => {
+  it("of an MPA Request are hung up on at once where iSER is off, so that nobody waits for an answer", async () => {
     const { world, asked, portal } = await meet(false)
     assert.deepEqual(portal.transports, ["tcp"])
     const initiator = await world.connect()
-    initiator.stream.write([Buffer.concat([Buffer.from("MPA ID Req Frame"), Buffer.alloc(BHS_BYTES)])])
+    initiator.stream.write([Buffer.from("MPA ID Req Frame")])
     await initiator.gone()
     assert.deepEqual(asked.heads, [])
+    assert.deepEqual(reasons(world), ["an MPA Request, where iSER is off"])
     const other = await world.connect()
     await other.login()
     other.stream.destroy()
