@@ -80,6 +80,8 @@ export interface DatamoverKeys {
   readonly dataPduInOrder: boolean
   readonly dataSequenceInOrder: boolean
   readonly errorRecoveryLevel: number
+  /** The session runs over RDMA (RFC 7145 §6.3): a datamover that can, turns to it. */
+  readonly rdmaExtensions?: boolean
   /**
    * iSER alone (RFC 7145 §6): what the peer has declared; undefined or absent: nothing. How many PDUs nobody asked for
    * it has room for (0: any number).
@@ -91,7 +93,10 @@ export interface DatamoverKeys {
 
 /** What both roles ask of a datamover. */
 export interface Datamover {
+  /** May change with enableDatamover, where the datamover can turn to RDMA. */
   readonly transport: "tcp" | "iser"
+  /** It logs in over TCP, and turns to iSER when the login agrees on RDMAExtensions. */
+  readonly canTurnToRdma?: boolean
   readonly local: Endpoint
   readonly remote: Endpoint
   /** Changes with every sign of life of the peer: it has sent something, or taken what it had left lying. */

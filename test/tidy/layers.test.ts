@@ -57,6 +57,7 @@ const table: readonly Row[] = [
     at: "src/datamover/iser",
     imports: ["src/datamover/shared", "src/iscsi/da.ts", "src/iscsi/pdu", "src/rdma/verbs"],
   },
+  { at: "src/datamover", imports: ["src/datamover/tcp", "src/datamover/iser", "src/datamover/shared"] },
   { at: "src/discovery", imports: ["src/iscsi"], outside: ["node:net"] },
   {
     at: "src/target",
@@ -76,7 +77,7 @@ const table: readonly Row[] = [
   },
   {
     at: "src/iser.ts",
-    imports: ["src/base", "src/target", "src/initiator", "src/datamover/iser", "src/rdma/iwarp"],
+    imports: ["src/base", "src/target", "src/initiator", "src/datamover", "src/rdma/iwarp"],
   },
   {
     at: "src/index.ts",

@@ -48,6 +48,8 @@ export class Channel {
   /** Nothing is delivered or sent any more. */
   over = false
   connection: Connection | undefined
+  /** Gives up the attempt to get a connection, while there is none. */
+  abandonAttempt: (() => void) | undefined
   readonly #memory: DeviceMemory
   readonly #sendCq: CompletionQueue
   readonly #receiveCq: CompletionQueue
@@ -145,6 +147,25 @@ export class Channel {
       this.#turn()
       if (this.#event !== undefined) this.#tell(this.#event)
     })
+  }
+
+  /** The connection is there; what was to be sent before leaves now. */
+  established(connection: Connection): void {
+    this.connection = connection
+    this.abandonAttempt = undefined
+    if (this.#ending) connection.disconnect()
+    else this.#turn()
+  }
+
+  /** No connection comes about. */
+  unestablished(error: Error): void {
+    this.#failure ??= error
+    this.abandonAttempt = undefined
+    this.over = true
+    this.#ending = true
+    this.sends.abandon()
+    this.#tell({ reason: "lost", detail: error.message })
+    this.#destroy()
   }
 
   #turn(): void {
@@ -285,6 +306,7 @@ export class Channel {
     this.#whenQuiet = undefined
     this.#paused = false
     this.connection?.disconnect()
+    this.abandonAttempt?.()
     this.sends.cancel(() => true)
     this.#settleSoon()
   }

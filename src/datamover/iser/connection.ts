@@ -34,13 +34,11 @@ export abstract class IserConnection implements Datamover, ChannelUser {
   #started = false
   #closeTimer: Timer | undefined
 
-  constructor(channel: Channel, clock: Clock) {
-    const { connection } = channel
-    if (connection === undefined) throw new DatamoverError("ERR_CONNECTION_LOST", "there is no connection")
+  constructor(channel: Channel, clock: Clock, ends: { readonly local: Endpoint; readonly remote: Endpoint }) {
     this.channel = channel
     this.#clock = clock
-    this.local = connection.local
-    this.remote = connection.remote
+    this.local = ends.local
+    this.remote = ends.remote
     this.#pdu = new ArrivedPdu(NOWHERE)
   }
 

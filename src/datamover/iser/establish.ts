@@ -1,4 +1,10 @@
-import type { Connection, ConnectionRequest, ConnectOptions, Disconnection } from "../../rdma/verbs/index.ts"
+import type { Endpoint } from "../../base/byte-stream.ts"
+import type {
+  Connection,
+  ConnectionParameters,
+  ConnectionRequest,
+  ConnectOptions,
+} from "../../rdma/verbs/index.ts"
 import { Channel } from "./channel.ts"
 import { IserInitiatorDatamover } from "./initiator.ts"
 import type { IserOptions } from "./options.ts"
@@ -8,6 +14,11 @@ import { IserTargetDatamover } from "./target.ts"
 
 /** RDMA Reads of a target's that an initiator asks for, and of an initiator's that a target serves: none is ever made. */
 const OTHER_WAY_READS = 1
+
+interface Ends {
+  readonly local: Endpoint
+  readonly remote: Endpoint
+}
 
 /**
  * Takes the request for an iSER connection: the target's end, whose login comes in it. Rejects with a NetworkError when
@@ -22,19 +33,70 @@ export async function acceptIser(
   try {
     const made = new Channel(options, memoryOf(options.device).forTarget())
     channel = made
-    const invalidates = takesRemoteInvalidate(request.privateData)
-    made.connection = await request.accept({
-      qp: made.qp,
-      privateData: encodePrivateData(invalidates),
-      responderResources: Math.min(OTHER_WAY_READS, request.responderResources),
-      initiatorDepth: Math.min(request.initiatorDepth, options.device.limits.initiatorDepthMax),
-      disconnected: (event: Disconnection) => made.disconnected(event),
-    })
-    return new IserTargetDatamover(made, options.clock, options.budget, invalidates)
+    const datamover = new IserTargetDatamover(made, options.clock, options.budget, request)
+    made.established(await request.accept(acceptance(made, datamover, request)))
+    return datamover
   } catch (error) {
     channel?.abandon()
     request.reject()
     throw error
+  }
+}
+
+function acceptance(
+  channel: Channel,
+  datamover: IserTargetDatamover,
+  request: ConnectionRequest,
+): ConnectionParameters {
+  datamover.invalidates = takesRemoteInvalidate(request.privateData)
+  return {
+    qp: channel.qp,
+    privateData: encodePrivateData(datamover.invalidates),
+    responderResources: Math.min(OTHER_WAY_READS, request.responderResources),
+    initiatorDepth: Math.min(request.initiatorDepth, channel.qp.pd.device.limits.initiatorDepthMax),
+    disconnected: (event) => channel.disconnected(event),
+  }
+}
+
+/** The target's end of a connection that is going to be RDMA, and the initiator's request for that, once it comes. */
+export interface AwaitedTarget {
+  readonly datamover: IserTargetDatamover
+  readonly requested: (request: ConnectionRequest) => void
+  /** None comes. */
+  readonly failed: (error: Error) => void
+}
+
+/**
+ * The target's end of a connection that has logged in over TCP and is about to turn to iSER (RFC 7145 §5.1). What it sends
+ * waits for the connection. `giveUp` ends the wait. Throws VerbsError.
+ */
+export function awaitIser(ends: Ends, options: IserOptions, giveUp: () => void): AwaitedTarget {
+  const channel = new Channel(options, memoryOf(options.device).forTarget())
+  channel.abandonAttempt = giveUp
+  const datamover = new IserTargetDatamover(channel, options.clock, options.budget, ends)
+  return {
+    datamover,
+    requested(request) {
+      request.accept(acceptance(channel, datamover, request)).then(
+        (connection) => channel.established(connection),
+        (error: Error) => {
+          request.reject()
+          channel.unestablished(error)
+        },
+      )
+    },
+    failed: (error) => channel.unestablished(error),
+  }
+}
+
+function proposal(channel: Channel): ConnectOptions {
+  const { limits, capabilities } = channel.qp.pd.device
+  return {
+    qp: channel.qp,
+    privateData: encodePrivateData(capabilities.remoteInvalidate),
+    responderResources: limits.responderResourcesMax,
+    initiatorDepth: OTHER_WAY_READS,
+    disconnected: (event) => channel.disconnected(event),
   }
 }
 
@@ -47,20 +109,36 @@ export async function connectIser(
   options: IserOptions,
   signal?: AbortSignal,
 ): Promise<IserInitiatorDatamover> {
-  const { device } = options
-  const channel = new Channel(options, memoryOf(device).forInitiator())
+  const channel = new Channel(options, memoryOf(options.device).forInitiator())
   try {
-    channel.connection = await connect({
-      ...(signal && { signal }),
-      qp: channel.qp,
-      privateData: encodePrivateData(device.capabilities.remoteInvalidate),
-      responderResources: device.limits.responderResourcesMax,
-      initiatorDepth: OTHER_WAY_READS,
-      disconnected: (event: Disconnection) => channel.disconnected(event),
-    })
-    return new IserInitiatorDatamover(channel, options.clock)
+    const connection = await connect({ ...proposal(channel), ...(signal && { signal }) })
+    channel.established(connection)
+    return new IserInitiatorDatamover(channel, options.clock, connection)
   } catch (error) {
     channel.abandon()
     throw error
+  }
+}
+
+/**
+ * The initiator's end of a connection that has logged in over TCP and turns to iSER by `connect` now. What it sends waits
+ * for the connection. Throws VerbsError.
+ */
+export function turnToIser(
+  connect: (options: ConnectOptions) => Promise<Connection>,
+  ends: Ends,
+  options: IserOptions,
+): { readonly datamover: IserInitiatorDatamover; connect(): void } {
+  const channel = new Channel(options, memoryOf(options.device).forInitiator())
+  const cancel = new AbortController()
+  channel.abandonAttempt = () => cancel.abort(new Error("the connection was given up"))
+  return {
+    datamover: new IserInitiatorDatamover(channel, options.clock, ends),
+    connect() {
+      connect({ ...proposal(channel), signal: cancel.signal }).then(
+        (connection) => channel.established(connection),
+        (error: Error) => channel.unestablished(error),
+      )
+    },
   }
 }

@@ -1,4 +1,5 @@
 import type { DataBuffer } from "../../base/buffers.ts"
+import type { Endpoint } from "../../base/byte-stream.ts"
 import type { Clock } from "../../base/clock.ts"
 import {
   COMMANDS_IN_FLIGHT_MAX,
@@ -40,8 +41,8 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
   /** Of the last request that isn't immediate. */
   #lastCmdSn: number | undefined
 
-  constructor(channel: Channel, clock: Clock) {
-    super(channel, clock)
+  constructor(channel: Channel, clock: Clock, ends: { readonly local: Endpoint; readonly remote: Endpoint }) {
+    super(channel, clock, ends)
     this.#regions = new Regions(channel.registered.pd)
   }
 

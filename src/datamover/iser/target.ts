@@ -1,4 +1,5 @@
 import type { DataBuffer } from "../../base/buffers.ts"
+import type { Endpoint } from "../../base/byte-stream.ts"
 import type { Clock } from "../../base/clock.ts"
 import type { Eventually } from "../../base/completion.ts"
 import { COMMAND_WINDOW, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
@@ -42,17 +43,20 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
   readonly #memory: TaskMemory
   readonly #tasks = new TargetTasks()
   readonly #fetcher: Fetcher
-  /** SCSI Responses take the STags of their task out of use. */
-  readonly #invalidates: boolean
+  /** SCSI Responses take the STags of their task out of use: the initiator takes Send with Invalidate. */
+  invalidates = false
 
-  /** `invalidates`: the initiator takes Send with Invalidate. */
-  constructor(channel: Channel, clock: Clock, budget: DataBufferBudget, invalidates: boolean) {
-    super(channel, clock)
+  constructor(
+    channel: Channel,
+    clock: Clock,
+    budget: DataBufferBudget,
+    ends: { readonly local: Endpoint; readonly remote: Endpoint },
+  ) {
+    super(channel, clock, ends)
     this.#memory = new TaskMemory(budget, channel.sends, channel.registered)
     // Data stands by itself: neither header nor padding is sent with it.
     this.#memory.frontBytes = 0
     this.#fetcher = new Fetcher(channel)
-    this.#invalidates = invalidates
   }
 
   override noticeKeyValues(keys: DatamoverKeys): void {
@@ -186,7 +190,7 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
     work.fence = this.#fetcher.readsUnderWay > 0 && tellsOfEnds(header, data !== undefined)
     if (task !== undefined) {
       this.#end(task)
-      if (this.#invalidates && task.rkey !== 0) {
+      if (this.invalidates && task.rkey !== 0) {
         work.opcode = SendOpcode.sendWithInvalidate
         work.invalidateRkey = task.rkey
       }

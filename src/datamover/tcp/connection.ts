@@ -226,6 +226,20 @@ export abstract class TcpConnection implements Datamover, ByteReceiver, FramerUs
     )
   }
 
+  /**
+   * Gives the stream up, for another protocol to take over, once all that was sent is on its way; `head` is what has come
+   * and isn't ours. Nothing is told any more.
+   */
+  detach(): { stream: ByteStream; head: Uint8Array } {
+    this.flush()
+    const head = this.framer.leftover()
+    this.#asked = true
+    this.#finish()
+    // A PDU may lie in its memory that somebody is being told of.
+    queueMicrotask(() => this.framer.close())
+    return { stream: this.#stream, head }
+  }
+
   connectionTerminate(): void {
     this.#asked = true
     this.#finish()

@@ -80,6 +80,8 @@ export class Framer {
   #missingBytes = 0
   #crc = 0
   #straight = false
+  /** Of the PDU somebody is being told of. */
+  #toldBytes = 0
   #bulk = false
   #closed = false
 
@@ -107,6 +109,11 @@ export class Framer {
   /** The data of the PDU under way goes nowhere: its task has ended. What `buffer` gave is not to be written any more. */
   dropSink(): void {
     this.#sink.bytes = undefined
+  }
+
+  /** A copy of the bytes that have come and that nobody was told of. */
+  leftover(): Uint8Array {
+    return this.#memory.bytes.slice(this.#from + this.#toldBytes, this.#filled)
   }
 
   /** Where the next bytes go. */
@@ -264,8 +271,10 @@ export class Framer {
     this.#point()
     this.#phase = "header"
     const pdu = this.#pdu
+    this.#toldBytes = bytes
     if (this.dataDigest && this.#dataBytes > 0 && !this.#gatheredDigestFits()) this.#user.damaged(pdu)
     else this.#user.arrived(pdu)
+    this.#toldBytes = 0
     this.#from += bytes
     return true
   }
