@@ -26,6 +26,8 @@ export interface DiskSubject {
   /** A disk of at least 32 MiB whose content the suite may destroy; called once. */
   start(): Promise<{ open(options?: OpenOptions): Promise<Disk>; close(): Promise<void> }>
   readonly features?: Partial<DiskFeatures>
+  /** Of each of the 64 commands that are under way at once, to be aborted. Default: 1 MiB. */
+  readonly abortedBytes?: number
   /** A reason to skip everything, printed. */
   readonly skip?: string | false
 }
@@ -343,10 +345,11 @@ export function diskSuite(subject: DiskSubject): void {
       )
       const abort = new AbortController()
       const options = { signal: abort.signal }
+      const bytes = subject.abortedBytes ?? MiB
       const all = Array.from({ length: 64 }, (_, i) =>
         i % 2 || !can.abortsWrites
-          ? disk.readBlocks(i * 16, new Uint8Array(MiB), options)
-          : disk.writeBlocks(i * 16, pattern(MiB, i), options),
+          ? disk.readBlocks(i * 16, new Uint8Array(bytes), options)
+          : disk.writeBlocks(i * 16, pattern(bytes, i), options),
       )
       await disk.session.ping()
       abort.abort(new Error("enough"))
