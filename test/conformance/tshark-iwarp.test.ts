@@ -143,7 +143,10 @@ describe("tshark reads iWARP", () => {
       const opcodes = new Map<number, number>()
       for (const opcode of column(0)) opcodes.set(Number(opcode), (opcodes.get(Number(opcode)) ?? 0) + 1)
       // Writes, reads and their answers, sends of all four kinds but the two with both, and the Terminate.
-      assert.deepEqual([...opcodes.keys()].sort(), [0, 1, 2, 3, 4, 5, 7])
+      assert.deepEqual(
+        [...opcodes.keys()].sort((one, other) => one - other),
+        [0, 1, 2, 3, 4, 5, 7],
+      )
       assert.equal(opcodes.get(1), 5)
       assert.equal(opcodes.get(7), 1)
       const text = await succeed(
