@@ -1,6 +1,7 @@
 import { systemClock } from "./base/clock.ts"
 import { nodeNetwork } from "./base/node-network.ts"
 import { acceptIser, connectIser } from "./datamover/iser/index.ts"
+import { LateInitiatorDatamover, LateTargetDatamover } from "./datamover/late.ts"
 import { connectIserByDefault, type IserConnector } from "./initiator/iser.ts"
 import { IwarpDevice, type IwarpOptions } from "./rdma/iwarp/index.ts"
 import { acceptIserByDefault, type IserAcceptor } from "./target/iser.ts"
@@ -8,11 +9,20 @@ import { acceptIserByDefault, type IserAcceptor } from "./target/iser.ts"
 /** iSER for both roles, as targets and initiators are handed it. */
 export interface Iser extends IserAcceptor, IserConnector {}
 
+export interface IserStart {
+  /**
+   * Connections of ours begin as RFC 7145 §5.1 has it: they log in over TCP, and turn to RDMA behind that. Targets in use
+   * know RDMA from the first byte on alone; ours take both. Default: false.
+   */
+  readonly loginFirst?: boolean
+}
+
 /** iSER over software iWARP: RDMA without a device for it, over the TCP of `options.network`. */
-export const iserOverIwarp = (options: IwarpOptions = {}): Iser => iserOver(new IwarpDevice(options))
+export const iserOverIwarp = (options: IwarpOptions & IserStart = {}): Iser =>
+  iserOver(new IwarpDevice(options), options)
 
 /** The same over a device that exists. */
-export function iserOver(device: IwarpDevice): Iser {
+export function iserOver(device: IwarpDevice, { loginFirst = false }: IserStart = {}): Iser {
   return {
     // What RDMA in software does, plain TCP does with fewer headers.
     fasterThanTcp: false,
@@ -24,7 +34,16 @@ export function iserOver(device: IwarpDevice): Iser {
         user.failed,
       )
     },
-    connect(portal, { clock, budget, signal, deadlineMs }) {
+    logIn(stream, head, around) {
+      const adopt: IwarpDevice["adopt"] = (...what) => device.adopt(...what)
+      return new LateTargetDatamover(stream, { ...around, device, head, adopt })
+    },
+    async connect(portal, { clock, budget, signal, deadlineMs }) {
+      if (loginFirst) {
+        const stream = await device.network.connect(portal, { signal })
+        const turn: IwarpDevice["connectOver"] = (...what) => device.connectOver(...what)
+        return new LateInitiatorDatamover(stream, { clock, budget, device, connectOver: turn })
+      }
       return connectIser(
         (connection) => device.connect(portal, { ...connection, deadlineMs }),
         { clock, budget, device },

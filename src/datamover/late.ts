@@ -67,6 +67,10 @@ abstract class LateDatamover<D extends Datamover, T extends D & { detach(): Deta
     return this.to.transport
   }
 
+  get settled(): D {
+    return this.to
+  }
+
   get activity(): number {
     return this.to.activity
   }

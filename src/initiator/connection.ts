@@ -76,7 +76,7 @@ export interface ConnectionTimes {
  * waits for which response (RFC 7143 §4.2). How bytes move is the datamover's; when to connect, the session's.
  */
 export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
-  readonly datamover: InitiatorDatamover
+  datamover: InitiatorDatamover
   readonly header = new RequestHeader(this)
   keys!: NegotiatedKeys
   /** What the next non-immediate command carries, and what immediate ones do. */
@@ -131,6 +131,7 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
     this.datamover.noticeKeyValues(login.keys)
     this.datamover.allocateConnectionResources()
     this.datamover.enableDatamover()
+    this.datamover = this.datamover.settled ?? this.datamover
     this.#keepalive.start()
   }
 

@@ -1,3 +1,4 @@
+import { hostAndPort } from "../base/network-error.ts"
 import { LOGIN_DEADLINE_MS, LOGIN_REDIRECTS_MAX } from "../base/limits.ts"
 import { ISCSI_PORT, parseHostPort } from "../discovery/send-targets.ts"
 import type { InitiatorDatamover } from "../iscsi/da.ts"
@@ -17,7 +18,14 @@ import { type ConnectionTimes, InitiatorConnection, type LoginReceiver } from ".
 import { ConnectionError } from "./errors.ts"
 import type { Transport } from "./iser.ts"
 import type { InitiatorServices } from "./services.ts"
-import { connectOver, mayTryOther, type Progress, transportsFor, type UsedTransport } from "./transport.ts"
+import {
+  connectOver,
+  mayTryOther,
+  type Progress,
+  TransportError,
+  transportsFor,
+  type UsedTransport,
+} from "./transport.ts"
 
 export interface PortalAddress {
   readonly host: string
@@ -145,6 +153,7 @@ async function loginOver(
   progress.connected = true
   return new Promise((resolve, reject) => {
     const accept = (connection: InitiatorConnection, login: EstablishedLogin) => {
+      checkTurned(parameters, login)
       enter(connection, login)
       resolve(undefined)
     }
@@ -153,10 +162,20 @@ async function loginOver(
 }
 
 /** What our initiator asks for: over iSER everything but the smallest writes is left to RDMA Reads. */
-function keysOver(transport: UsedTransport, own: Partial<KeyPreferences> | undefined): KeyPreferences {
-  if (transport === "tcp") return { ...initiatorKeyPreferences, ...own }
-  const iser = { ...initiatorIserPreferences, ...own?.iser, rdmaAlready: true }
+function keysOver(
+  { transport, canTurnToRdma }: InitiatorDatamover,
+  own: Partial<KeyPreferences> | undefined,
+): KeyPreferences {
+  if (transport === "tcp" && !canTurnToRdma) return { ...initiatorKeyPreferences, ...own }
+  const iser = { ...initiatorIserPreferences, ...own?.iser, rdmaAlready: transport === "iser" }
   return { ...initiatorKeyPreferences, initialR2T: true, ...own, iser }
+}
+
+/** A connection that was to turn to RDMA behind its login hasn't been allowed to. */
+function checkTurned({ transport, sessionType, portal }: LoginParameters, { keys }: EstablishedLogin): void {
+  if (transport !== "iser" || sessionType === "Discovery" || keys.rdmaExtensions) return
+  const where = hostAndPort(portal.host, portal.port)
+  throw new TransportError("ERR_ISER_NOT_THERE", `no iSER at ${where}: the target declines RDMAExtensions`)
 }
 
 function redirectTarget(addresses: readonly string[]): PortalAddress {
@@ -207,7 +226,7 @@ class LoginAttempt implements LoginReceiver {
         ...(parameters.targetName !== undefined && { targetName: parameters.targetName }),
         isid: parameters.isid,
         cmdSn: FIRST_CMD_SN,
-        keys: keysOver(datamover.transport, parameters.keys),
+        keys: keysOver(datamover, parameters.keys),
         ...(parameters.chap && { chap: parameters.chap }),
       },
       random,

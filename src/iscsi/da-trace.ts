@@ -103,6 +103,8 @@ class WatchedDatamover {
     const down = (primitive: DaPrimitive, details: () => Details = () => ({})) =>
       this.#tell("down", primitive, details)
     return {
+      // What is watched stays what is called.
+      settled: undefined as never,
       start: (upcalls, numbers) => to.start(this.#upcalls(upcalls), numbers),
       sendControl: (header, data) => {
         const dataBytes = data === undefined ? 0 : "bytes" in data ? data.bytes.length : data.length

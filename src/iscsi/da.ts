@@ -133,6 +133,8 @@ export interface Datamover {
 }
 
 export interface TargetDatamover extends Datamover {
+  /** After enableDatamover: what it has become, to be called directly from then on. Absent: it is that already. */
+  readonly settled?: TargetDatamover
   /** Memory for putData, 1 to TRANSFER_STEP_BYTES; waits while too much is queued to this peer. Rejects: TaskAbortedError. */
   allocateDataIn(initiatorTaskTag: number, bytes: number): Eventually<DataBuffer>
   /** Memory for getData. */
@@ -175,6 +177,8 @@ export interface CommandBuffers {
 }
 
 export interface InitiatorDatamover extends Datamover {
+  /** After enableDatamover: what it has become, to be called directly from then on. Absent: it is that already. */
+  readonly settled?: InitiatorDatamover
   /** sendControl of a SCSI Command that moves data; its resources last until the SCSI Response or deallocateTaskResources. */
   sendCommand(header: Uint8Array, buffers: CommandBuffers, immediateData?: Uint8Array): void
 }

@@ -75,7 +75,8 @@ export class Arrival {
     const { clock, budget } = this.#entity
     if (this.#over) return
     if (opening === "login") {
-      return this.#arrived(new TcpTargetDatamover(this.#stream, { clock, budget, head }))
+      const late = this.#iser?.logIn?.(this.#stream, head, { clock, budget })
+      return this.#arrived(late ?? new TcpTargetDatamover(this.#stream, { clock, budget, head }))
     }
     if (opening !== "mpa") {
       return this.abandon("what it begins with is neither a Login Request nor an MPA Request")

@@ -25,6 +25,11 @@ export interface IserAcceptor {
    * user's calls has come, `stream.destroy` ends the attempt.
    */
   accept(stream: ByteStream, head: Uint8Array, around: IserSurroundings, user: IserAcceptUser): void
+  /**
+   * The datamover of a stream whose first bytes are a Login Request's, so that the login goes over TCP; when it agrees on
+   * RDMAExtensions, the connection turns to RDMA behind it (RFC 7145 §5.1). Absent: that isn't agreed on over TCP.
+   */
+  logIn?(stream: ByteStream, head: Uint8Array, around: IserSurroundings): TargetDatamover
 }
 
 /** Makes iSER of a network, a clock and randomness. */

@@ -190,7 +190,10 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   /** What the login is negotiated with: over RDMA iSER's keys belong to it, over TCP they are declined. */
   #keys(own: Partial<KeyPreferences> = {}): KeyPreferences {
     const keys = { ...targetKeyPreferences, ...own }
-    if (this.#connection.datamover.transport === "tcp") return keys
+    const { transport, canTurnToRdma } = this.#connection.datamover
+    if (transport === "tcp") {
+      return canTurnToRdma ? { ...keys, iser: { ...targetIserPreferences, ...keys.iser } } : keys
+    }
     // Unsolicited data would take a receive for each 8 KiB of it, and copies; an RDMA Read takes neither.
     const initialR2T = own.initialR2T ?? true
     return { ...keys, initialR2T, iser: { ...targetIserPreferences, ...keys.iser, rdmaAlready: true } }

@@ -74,8 +74,8 @@ export class IserWire implements RawWire {
   #message: Buffer[] = []
   #written: { remote: Remote; offset: number; parts: Buffer[] } | undefined
 
-  /** Sends the MPA Request; once `accepted`, it can be started. */
-  constructor(stream: ByteStream) {
+  /** Sends the MPA Request; once `accepted`, it can be started. `stream`: new, or one that has been used before. */
+  constructor(stream: ByteStream, state: "new" | "started" = "new") {
     this.stream = stream
     const memory = Buffer.alloc(16384)
     const receiver: ByteReceiver = {
@@ -96,7 +96,8 @@ export class IserWire implements RawWire {
         this.#user?.closed()
       },
     }
-    stream.start(receiver)
+    if (state === "new") stream.start(receiver)
+    else stream.handOver(receiver)
     const request = Buffer.from("MPA ID Req Frame\0\x01\0\0", "latin1")
     request[16] = CRC_WANTED
     request.writeUInt16BE(PRIVATE_DATA.length, 18)

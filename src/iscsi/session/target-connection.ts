@@ -43,7 +43,7 @@ export interface TargetConnectionServices {
  * StatSN goes back (RFC 7143 §4.2, §8.1). What commands mean is the SessionUser's, how bytes move the datamover's.
  */
 export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
-  readonly datamover: TargetDatamover
+  datamover: TargetDatamover
   readonly log: Log
   readonly header = new ResponseHeader()
   session: TargetSession | undefined
@@ -126,6 +126,7 @@ export class TargetConnection implements DatamoverUpcalls, RunningNumbers {
   /** Login is through, the final response has gone to the datamover: from here on `session` owns the connection. */
   enterFullFeaturePhase(sendTargets: SendTargets, negotiation: Negotiation): void {
     this.enter("logged-in")
+    this.datamover = this.datamover.settled ?? this.datamover
     this.#login = undefined
     this.#text = new TextExchange(this, sendTargets, negotiation)
     this.#keepalive.start()
