@@ -54,6 +54,30 @@ async function start(name: string, ...args: string[]): Promise<{ child: ChildPro
   throw new Error(`${name} ended without serving anything:\n${complaints}`)
 }
 
+/** Runs an example that ends by itself; what it wrote. */
+async function run(
+  name: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number | null; output: string }> {
+  // One that is a test reports to whoever runs it, not to the runner of this one.
+  const { NODE_TEST_CONTEXT: _, ...inherited } = process.env
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", "--import", registerDoors, join(root, "examples", name)],
+    { cwd: root, env: { ...inherited, ...env }, stdio: ["ignore", "pipe", "pipe"] },
+  )
+  running.add(child)
+  let output = ""
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (data: Buffer) => {
+      output += data.toString()
+    })
+  }
+  const [code] = (await once(child, "close")) as [number | null]
+  running.delete(child)
+  return { code, output }
+}
+
 /** Ends it as a user does; it must go in good order. */
 async function interrupt(child: ChildProcess): Promise<void> {
   const exit = once(child, "exit")
@@ -89,5 +113,36 @@ describe("examples", () => {
     await assert.rejects(disk.writeBlocks(0, read), /DATA PROTECT|write.protect|read-only/i)
     await disk.close()
     await interrupt(child)
+  })
+
+  it("watch-datamover.ts shows the primitives of a write and a read, the same over TCP and iSER", async () => {
+    const { code, output } = await run("watch-datamover.ts")
+    assert.equal(code, 0, output)
+    const primitives = (part: string) => [...part.matchAll(/ms +(?:->|<-) (\w+)/g)].map(([, name]) => name)
+    const parts = output
+      .split(/^(?:write|read) over \w+ +initiator +target$/m)
+      .slice(1)
+      .map(primitives)
+    const write = [
+      "sendCommand",
+      "controlNotify",
+      "getData",
+      "dataCompletionNotify",
+      "sendControl",
+      "controlNotify",
+    ]
+    const read = ["sendCommand", "controlNotify", "putData", "sendControl", "controlNotify"]
+    assert.deepEqual(parts, [write, read, write, read], output)
+    assert.match(output, /^write over iser /m)
+  })
+
+  it("initiator-under-test.test.ts passes with our own initiator, and fails with one that doesn't write", async () => {
+    const copy = "node --import tsx cli/main.ts copy {file} {url}"
+    const good = await run("initiator-under-test.test.ts", { INITIATOR: copy })
+    assert.equal(good.code, 0, good.output)
+    assert.match(good.output, /^# pass 3$/m)
+    const idle = await run("initiator-under-test.test.ts", { INITIATOR: "node --version" })
+    assert.equal(idle.code, 1)
+    assert.match(idle.output, /^# fail 3$/m)
   })
 })
