@@ -25,25 +25,32 @@ const MORE_IS_BETTER: readonly Metric[] = ["bytesPerSecond", "iops"]
 
 /**
  * A workload's figures: one column per contestant, and for all but the first its ratio to the first with the lowest and
- * the highest round's. Ratios are green or red where all rounds agree on better or worse. Where `columns` leave room,
- * a bar shows where between half and double each ratio lies.
+ * the highest round's, as far as there is room. Ratios are green or red where all rounds agree on better or worse. Where
+ * `columns` leave even more room, a bar shows where between half and double each ratio lies.
  */
 export function comparisonTable(workload: ComparedWorkload, style: Style, columns: number): string[] {
   const heading = `${style.bold(workloadName(workload))}${style.dim(`, depth ${workload.depth}`)}`
-  const plain = tableOf(workload, style, 0)
+  const plain = tableOf(workload, style, { spread: true })
   const room = columns - Math.max(...plain.map(widthOf))
+  if (room < 0) return [heading, ...tableOf(workload, style, { spread: false })]
   const others = workload.sides.length - 1
   const width = Math.min(SCALE_COLUMNS_MAX, Math.floor(room / others) - 2)
-  const rows =
-    width >= SCALE_COLUMNS_MIN ? tableOf(workload, style, width - (width % 2 === 0 ? 1 : 0)) : plain
-  return [heading, ...rows]
+  const odd = width - (width % 2 === 0 ? 1 : 0)
+  return [
+    heading,
+    ...(width < SCALE_COLUMNS_MIN ? plain : tableOf(workload, style, { spread: true, scale: odd })),
+  ]
 }
 
 const SCALE_COLUMNS_MIN = 15
 const SCALE_COLUMNS_MAX = 31
 
 /** `scale`: columns of the bars; 0: none. */
-function tableOf({ sides }: ComparedWorkload, style: Style, scale: number): string[] {
+function tableOf(
+  { sides }: ComparedWorkload,
+  style: Style,
+  { spread, scale = 0 }: { spread: boolean; scale?: number },
+): string[] {
   const [first, ...others] = sides
   if (!first) return []
   const right = (title: string): Column => ({ title, align: "right" })
@@ -63,7 +70,10 @@ function tableOf({ sides }: ComparedWorkload, style: Style, scale: number): stri
     ...sides.map((side) => figure(side, metric)),
     ...others.flatMap((side) => {
       const ratio = side.ratios[metric]
-      return [ratioText(ratio, metric, style), ...(scale > 0 ? [bar(ratio, metric, scale, style)] : [])]
+      return [
+        ratioText(ratio, metric, style, spread),
+        ...(scale > 0 ? [bar(ratio, metric, scale, style)] : []),
+      ]
     }),
   ])
   return table(columns, rows, style)
@@ -75,11 +85,11 @@ function figure({ figures }: ComparedSide, metric: Metric): string {
 }
 
 /** "0.92x (0.90 to 0.95)". */
-function ratioText(ratio: Spread | undefined, metric: Metric, style: Style): string {
+function ratioText(ratio: Spread | undefined, metric: Metric, style: Style, spread: boolean): string {
   if (!ratio) return ""
   const { low, high } = ratio
-  const spread = style.dim(`(${low.toFixed(2)} to ${high.toFixed(2)})`)
-  return `${paint(formatRatio(ratio.median), ratio, metric, style)} ${spread}`
+  const painted = paint(formatRatio(ratio.median), ratio, metric, style)
+  return spread ? `${painted} ${style.dim(`(${low.toFixed(2)} to ${high.toFixed(2)})`)}` : painted
 }
 
 /** No colour where the rounds don't agree: it may be noise. */
