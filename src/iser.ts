@@ -3,6 +3,7 @@ import { nodeNetwork } from "./base/node-network.ts"
 import { acceptIser, connectIser } from "./datamover/iser/index.ts"
 import { LateInitiatorDatamover, LateTargetDatamover } from "./datamover/late.ts"
 import { connectIserByDefault, type IserConnector } from "./initiator/iser.ts"
+import type { ConnectionRequest } from "./rdma/verbs/index.ts"
 import { IwarpDevice, type IwarpOptions } from "./rdma/iwarp/index.ts"
 import { acceptIserByDefault, type IserAcceptor } from "./target/iser.ts"
 
@@ -27,12 +28,10 @@ export function iserOver(device: IwarpDevice, { loginFirst = false }: IserStart 
     // What RDMA in software does, plain TCP does with fewer headers.
     fasterThanTcp: false,
     accept(stream, head, around, user) {
-      device.adopt(
-        stream,
-        head,
-        (request) => void acceptIser(request, { ...around, device }).then(user.accepted, user.failed),
-        user.failed,
-      )
+      const failed = (error: Error) => user.failed(error)
+      const requested = (request: ConnectionRequest) =>
+        void acceptIser(request, { ...around, device }).then((datamover) => user.accepted(datamover), failed)
+      device.adopt(stream, head, requested, failed)
     },
     logIn(stream, head, around) {
       const adopt: IwarpDevice["adopt"] = (...what) => device.adopt(...what)

@@ -106,7 +106,7 @@ describe("committed files speak of the project alone", () => {
     none(
       paths,
       read,
-      /(?<![\w.-])\/(?:work|root|home\/\w+)\/[\w.-]+|\.\.\/shared\b/g,
+      /(?<![\w.-])\/(?:work|root|home\/\w+)\/[\w.-]+|\.\.\/shared\b(?!\/[\w-]+\.ts")/g,
       "name no machine's folders",
     )
     const hosts =
