@@ -172,3 +172,5 @@ export const ISER_RECEIVE_BYTES_MAX = 1073741824
 export const ISER_SENDS_MAX = 1024
 /** Commands with STags one iSER connection remembers; those refused without a word of it count until their tag comes again. */
 export const ISER_TASKS_MAX = 4096
+/** Memory of RDMA connections whose CRCs are made without a copy, in bytes of address space; beyond it they are copied. */
+export const SUMMABLE_BYTES_MAX = 8388608

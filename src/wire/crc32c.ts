@@ -1,4 +1,5 @@
-import { longRegister } from "./crc32c-simd.ts"
+import { SUMMABLE_BYTES_MAX } from "../base/limits.ts"
+import { LongRuns } from "./crc32c-simd.ts"
 
 /**
  * CRC-32C (Castagnoli), the digest of iSCSI (RFC 7143 §13.1) and of MPA (RFC 5044): polynomial 0x1EDC6F41, bits
@@ -47,8 +48,8 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0
 
 /** The same over a DataView, whose 32-bit reads make it twice as fast as byte by byte. */
 export function crc32cOfView(view: DataView, start: number, end: number, crc = 0): number {
-  const extend = end - start >= SIMD_PAYS_BYTES ? fastRegister : tableRegister
-  return ~extend(view, start, end, ~crc) >>> 0
+  const long = end - start >= SIMD_PAYS_BYTES && longRuns !== undefined
+  return ~(long ? longRuns.register(view, start, end, ~crc) : tableRegister(view, start, end, ~crc)) >>> 0
 }
 
 /** The CRC register, neither begun nor finished by inverting, after bytes [i, end). */
@@ -81,4 +82,11 @@ function tableRegister(view: DataView, i: number, end: number, c: number): numbe
   return c
 }
 
-const fastRegister = longRegister(tableRegister) ?? tableRegister
+/**
+ * Memory that CRCs are made of without copying it: undefined when there is none left, or when it makes no difference.
+ * It is for pools: what was given isn't taken back.
+ */
+export const allocateSummable = (lengthBytes: number): Uint8Array | undefined =>
+  longRuns?.allocate(lengthBytes)
+
+const longRuns = LongRuns.create(tableRegister, SUMMABLE_BYTES_MAX)

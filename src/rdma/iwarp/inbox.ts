@@ -16,7 +16,7 @@ const FRONT_BYTES = FPDU_LENGTH_BYTES + TAGGED_BYTES
 
 /** Receive memory of a device's connections. */
 export class InboxMemory {
-  readonly shared = new Memory(SHARED_BYTES)
+  readonly shared = Memory.toKeep(SHARED_BYTES)
   readonly small = new MemoryPool(SMALL_BYTES, SMALL_KEPT)
   readonly large = new MemoryPool(LARGE_BYTES, LARGE_KEPT)
 }

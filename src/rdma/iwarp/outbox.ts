@@ -179,4 +179,4 @@ export class Outbox {
   }
 }
 
-const EMPTY = new Memory(0)
+const EMPTY = new Memory(new Uint8Array(0))

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import { crc32c, crc32cOfView } from "../../../src/wire/crc32c.ts"
+import { SUMMABLE_BYTES_MAX } from "../../../src/base/limits.ts"
+import { allocateSummable, crc32c, crc32cOfView } from "../../../src/wire/crc32c.ts"
 
 /** Bit by bit, as the polynomial says. */
 function slowly(bytes: Uint8Array): number {
@@ -77,5 +78,25 @@ describe("CRC-32C", () => {
       assert.equal(crc32c(bytes), slowly(bytes), `bit ${bit}`)
       bytes[bit >> 3] = 0
     }
+  })
+
+  test("memory that is summed where it lies gives the same sums, and stays as it is", () => {
+    const length = 70_000
+    const summable = allocateSummable(length)
+    assert.ok(summable, "there is such memory")
+    const other = Uint8Array.from({ length }, (_, i) => (i * 40503) >>> 7)
+    summable.set(other)
+    for (const [start, end] of [
+      [0, length],
+      [5, 61_447],
+      [1, 3345],
+      [17, 3377],
+      [3, 3401],
+      [9, 1200],
+    ] as const) {
+      assert.equal(crc32c(summable, start, end, 77), crc32c(other, start, end, 77), `${start} to ${end}`)
+    }
+    assert.deepEqual(summable, other)
+    assert.equal(allocateSummable(SUMMABLE_BYTES_MAX), undefined, "more than there is")
   })
 })
