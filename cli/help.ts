@@ -10,7 +10,8 @@ Examples:
   sanlet copy vm.img iscsi://192.0.2.1/iqn.2026-01.org.example:disk/0 --verify
 
 URLs are libiscsi's: iscsi://[user[%secret]@]host[:port]/target-iqn/lun[?header_digest=crc32c&data_digest=crc32c];
-iser:// instead demands iSER (RDMA; without a NIC for it made of software, over TCP).
+iser:// instead demands iSER (RDMA; without a NIC for it made of software, over TCP). --transport auto takes TCP where
+it is served, as software RDMA is never faster, and iSER where nothing else is.
 Secrets may also come from LIBISCSI_CHAP_USERNAME and LIBISCSI_CHAP_PASSWORD (and _TARGET_ of these).
 
 Exit codes: 0 success, 1 it failed, 2 wrong arguments or configuration, 3 copies differ, 130 interrupted.

@@ -3,7 +3,10 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { NopOut } from "../../../src/iscsi/pdu/index.ts"
 import { read10, write10 } from "../../../src/scsi/cdb/block.ts"
-import { RawInitiator } from "../../suites/raw-initiator.ts"
+import { VirtualClock } from "../../../src/base/virtual-clock.ts"
+import { iserOverIwarp } from "../../../src/iser.ts"
+import { LoginStatus } from "../../../src/iscsi/spec/index.ts"
+import { RawInitiator, statusOf } from "../../suites/raw-initiator.ts"
 import { IserWire } from "../../suites/raw-iser.ts"
 import { TargetWorld } from "../../suites/target-world.ts"
 
@@ -67,6 +70,22 @@ describe("a connection that logs in over TCP and turns to RDMA", () => {
     const { world, initiator } = await agreed()
     initiator.stream.destroy()
     await world.assertIdle()
+    await world.close()
+  })
+
+  it("is refused with 0302 where there is no room for RDMA, and may try again without", async () => {
+    const clock = new VirtualClock()
+    const limits = { queuePairsMax: 0 }
+    const world = await TargetWorld.open({ entity: { iser: iserOverIwarp({ clock, limits }) } })
+    const initiator = await world.connect()
+    const refused = await initiator.tryLogin({ keys: WANTED })
+    assert.equal(statusOf(refused.fields), LoginStatus.outOfResources)
+    await initiator.gone()
+    assert.deepEqual(world.target.sessions(), [])
+    const again = await world.connect()
+    await again.login()
+    assert.deepEqual(transports(world), ["tcp"])
+    again.stream.destroy()
     await world.close()
   })
 
