@@ -184,6 +184,7 @@ export interface World {
 }
 
 export interface WorldOptions {
+  readonly seed?: number
   /** The raw end's words in the connection's private data; null: none. */
   readonly privateData?: Uint8Array | null
   readonly keys?: Partial<DatamoverKeys>
@@ -199,7 +200,7 @@ function makeWorld(options: WorldOptions) {
   const clock = new VirtualClock()
   const fabric = new LoopbackFabric({
     clock,
-    random: new SeededRandom(3),
+    random: new SeededRandom(options.seed ?? 3),
     latencyMs: [0.01, 0.1],
     rnrDelayMs: 1,
     ...options.timing,
