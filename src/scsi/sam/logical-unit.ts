@@ -51,7 +51,7 @@ export abstract class LogicalUnit {
   /** Aborted tasks whose execution goes on, and who waits for its end. */
   readonly #aborting = new Map<Task, (() => void)[]>()
   /** Those of them that get TASK ABORTED in the end (TAS). */
-  readonly #toAnswer = new Set<Task>()
+  readonly #toAnswer = new Map<Task, Answer>()
   #table: CommandTable | undefined
   #dispatching = false
 
@@ -117,7 +117,19 @@ export abstract class LogicalUnit {
 
   /** I_T nexus loss (SAM-5 §6.3.4). Resolves when no media operation of its tasks runs any more. */
   detachNexus(nexus: Nexus): Promise<void> {
-    const ended = this.abortTasks(this.tasksOf(nexus))
+    return this.#detach(nexus, undefined)
+  }
+
+  /**
+   * The nexus finds this unit no longer, as it is being removed. Its tasks end with what the next command there would get:
+   * silence would have the initiator wait for them until it loses patience.
+   */
+  withdrawFrom(nexus: Nexus): Promise<void> {
+    return this.#detach(nexus, (task) => this.#checkCondition(task, notSupported))
+  }
+
+  #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
+    const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
     this.#itls.delete(nexus)
     this.reservation.release(nexus)
     this.preventingRemoval.delete(nexus)
@@ -270,35 +282,40 @@ export abstract class LogicalUnit {
    */
   abortTasks(tasks: readonly Task[], requester?: Nexus): Promise<void> {
     const { taskAbortedStatus } = this.control
+    return this.#abortAll(tasks, ({ nexus }) =>
+      taskAbortedStatus && requester !== undefined && nexus !== requester ? taskAborted : undefined,
+    )
+  }
+
+  #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {
     const ends: Promise<void>[] = []
     for (const task of tasks) {
-      const answer = taskAbortedStatus && requester !== undefined && task.nexus !== requester
-      const end = this.#abort(task, answer)
+      const end = this.#abort(task, answerTo(task))
       if (end) ends.push(end)
     }
     if (this.#set.waiting) this.#dispatch()
     return Promise.all(ends).then(() => {})
   }
 
-  /** Those still on their way to TASK ABORTED are dropped: their data isn't waited for any longer. */
+  /** Those still on their way to an answer are dropped: their data isn't waited for any longer. */
   dropUnanswered(): void {
-    for (const task of this.#toAnswer) task.abort()
+    for (const task of this.#toAnswer.keys()) task.abort()
     this.#toAnswer.clear()
   }
 
-  #abort(task: Task, answer: boolean): Promise<void> | undefined {
+  #abort(task: Task, answer: Answer | undefined): Promise<void> | undefined {
     if (task.state === "queued") {
       this.#set.remove(task)
       task.itl!.tasks.delete(task.tag)
       task.state = "aborted"
-      if (answer) task.sendCommandComplete(Status.taskAborted)
+      if (answer) answer(task)
       else task.abort()
       return undefined
     }
     if (task.state === "executing") {
       task.state = "aborted"
       this.#aborting.set(task, [])
-      if (answer) this.#toAnswer.add(task)
+      if (answer) this.#toAnswer.set(task, answer)
       else task.abort()
       this.cancelMedia(task)
     } else if (!answer && this.#toAnswer.delete(task)) {
@@ -309,7 +326,9 @@ export abstract class LogicalUnit {
   }
 
   #abortedEnded(task: Task): void {
-    if (this.#toAnswer.delete(task)) task.sendCommandComplete(Status.taskAborted)
+    const answer = this.#toAnswer.get(task)
+    this.#toAnswer.delete(task)
+    answer?.(task)
     const waiting = this.#aborting.get(task) ?? []
     this.#aborting.delete(task)
     this.#left(task)
@@ -339,12 +358,22 @@ export abstract class LogicalUnit {
   }
 }
 
+/** How an aborted task ends; without one its initiator hears nothing of it. */
+type Answer = (task: Task) => void
+
+const taskAborted: Answer = (task) => task.sendCommandComplete(Status.taskAborted)
+
 const unitAttention = (asc: number): SenseError =>
   new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending")
 
 const acaWithoutAca: Sense = {
   key: SenseKey.illegalRequest,
   asc: Asc.invalidMessageError,
+  detail: {},
+}
+const notSupported: Sense = {
+  key: SenseKey.illegalRequest,
+  asc: Asc.logicalUnitNotSupported,
   detail: {},
 }
 const overlappedCommands: Sense = {

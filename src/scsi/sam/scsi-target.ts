@@ -90,11 +90,14 @@ export class ScsiTarget implements LogicalUnitInventory {
     if (unit === undefined) throw new SanletError("ERR_LUN", `there is no LUN ${lun}`)
     this.#byLun.delete(lun)
     this.#units[lun] = undefined
-    const removal = Promise.all([...this.#nexuses].map((nexus) => unit.detachNexus(nexus)))
+    const removal = Promise.all([...this.#nexuses].map((nexus) => unit.withdrawFrom(nexus)))
+    // An initiator that owes a task its data doesn't hold up the removal for ever.
+    const deadline = this.#clock.after(ABORT_DEADLINE_MS, "unit removal", () => unit.dropUnanswered())
     this.#removals.add(removal)
     this.#announceInventory()
     for (const listener of this.#inventoryListeners) listener()
     await removal
+    deadline.cancel()
     this.#removals.delete(removal)
   }
 

@@ -3,6 +3,7 @@ import { describe, it } from "node:test"
 import { FaultStore } from "../../../src/backstore/fault.ts"
 import { MemoryStore } from "../../../src/backstore/memory.ts"
 import { SanletError } from "../../../src/base/errors.ts"
+import { ABORT_DEADLINE_MS } from "../../../src/base/limits.ts"
 import { read10, readCapacity16, write10 } from "../../../src/scsi/cdb/block.ts"
 import { reportLuns } from "../../../src/scsi/cdb/primary.ts"
 import { Target } from "../../../src/target/target.ts"
@@ -35,7 +36,7 @@ describe("logical units of a target that is in use", () => {
     await world.close()
   })
 
-  it("can be removed with tasks under way, none of which is answered", async () => {
+  it("can be removed with tasks under way, which end as the next one does", async () => {
     const world = await TargetWorld.open()
     const fault = new FaultStore(new MemoryStore({ sizeBytes: 1 << 20 }), [
       { operations: ["read"], effect: { kind: "hang" } },
@@ -44,16 +45,36 @@ describe("logical units of a target that is in use", () => {
     const initiator = await world.initiator()
     await initiator.clearUnitAttentions(3)
     initiator.command(read10(0, 1), { lun: 3, read: 512 })
-    const tag = initiator.command(write10(0, 8), { lun: 3, write: 4096 })
+    initiator.command(write10(0, 8), { lun: 3, write: 4096 })
     const r2t = await initiator.next("Ready To Transfer (R2T)")
     const removed = world.target.removeLogicalUnit(3)
-    initiator.yield()
-    await world.settled(removed)
+    // Over RDMA all that may tell of a task's end waits for what is being read.
+    if (world.transport === "iser") initiator.answer(r2t, Buffer.alloc(4096))
     await initiator.next("Asynchronous Message")
-    initiator.dataOut(tag, 0, 0, true, Buffer.alloc(4096), r2t.fields["targetTransferTag"] as number)
+    assert.equal(senseText(await initiator.next("SCSI Response")), "5/2500")
+    // No status before the data that was asked for is here (RFC 7143 §11.4.2).
+    if (world.transport === "tcp") initiator.answer(r2t, Buffer.alloc(4096))
+    assert.equal(senseText(await initiator.next("SCSI Response")), "5/2500")
+    await world.settled(removed)
     assert.equal(await senseOfNext(initiator, 3), "5/2500")
     assert.equal(await senseOfNext(initiator, 0), "6/3f0e")
     assert.deepEqual(await luns(initiator), [0])
+    await world.close()
+  })
+
+  it("can be removed though an initiator doesn't send what it was asked for", async () => {
+    const world = await TargetWorld.open()
+    world.target.addLogicalUnit(3, new MemoryStore({ sizeBytes: 1 << 20 }))
+    const initiator = await world.initiator()
+    await initiator.clearUnitAttentions(3)
+    initiator.command(write10(0, 8), { lun: 3, write: 4096 })
+    await initiator.next("Ready To Transfer (R2T)")
+    const removed = world.target.removeLogicalUnit(3)
+    await world.pass(ABORT_DEADLINE_MS)
+    initiator.yield()
+    await world.settled(removed)
+    await initiator.next("Asynchronous Message")
+    assert.deepEqual(initiator.unread, [])
     await world.close()
   })
 
