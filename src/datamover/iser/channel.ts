@@ -5,6 +5,7 @@ import {
   ISER_RECEIVES_MAX,
   ISER_SENDS_MAX,
   LOGIN_DATA_SEGMENT_BYTES_MAX,
+  SEND_QUEUE_BYTES_HIGH,
 } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
@@ -20,6 +21,8 @@ import { SendRing } from "./send-ring.ts"
 
 /** Completions taken at a time. */
 const BATCH = 32
+/** What a system takes at once, whether the peer lives or not, is less; in bytes. */
+const BACKLOG_BYTES = SEND_QUEUE_BYTES_HIGH / 2
 /** So much gathers at most in a turn before it is posted, in bytes. */
 const POST_BYTES = 256 * 1024
 
@@ -203,8 +206,10 @@ export class Channel {
   #sendEnded(completion: WorkCompletion): void {
     const { wrId, status, opcode } = completion
     if (status === WorkStatus.success) {
-      // Elsewhere the end of a send only says that its memory is free.
-      if (this.#acknowledged || opcode === CompletionOpcode.rdmaRead) this.activity++
+      // Elsewhere the end of a send only says that its memory is free; but while much waits, that it goes on is all there
+      // is to see of the peer.
+      const told = this.#acknowledged || opcode === CompletionOpcode.rdmaRead
+      if (told || this.sends.queuedBytes >= BACKLOG_BYTES) this.activity++
     } else if (status !== WorkStatus.workRequestFlushedError) {
       this.fail(
         new DatamoverError("ERR_CONNECTION_LOST", `an RDMA request failed: ${workStatusName(status)}`),

@@ -15,6 +15,9 @@ import type { ReceiveSlot } from "./receive-ring.ts"
 import type { Work } from "./send-ring.ts"
 import { UnexpectedPdus } from "./unexpected.ts"
 
+/** Receives of a discovery session: its requests come one at a time. */
+export const DISCOVERY_RECEIVES = 16
+
 /**
  * What both roles share of an iSCSI connection over iSER (RFC 7145): control-type PDUs as Sends, the receives they come
  * in, the beginning and the end. Login PDUs pass the same way, as in all running code: RDMA is there before the login.

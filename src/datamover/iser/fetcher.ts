@@ -13,7 +13,7 @@ interface Fetch {
 }
 
 /**
- * Get_Data as RDMA Reads (RFC 7145 §7.3.5): at most as many under way as the initiator serves, so that what is sent
+ * Get_Data as RDMA Reads (RFC 7145 §7.3.6): at most as many under way as the initiator serves, so that what is sent
  * behind them isn't held up in the send queue; each no longer than the burst an R2T might ask for.
  */
 export class Fetcher implements TransferUser {
@@ -22,14 +22,15 @@ export class Fetcher implements TransferUser {
   readonly #channel: Channel
   readonly #fetches: Fetch[] = []
   #readsUnderWay = 0
+  #lateReads = 0
 
   constructor(channel: Channel) {
     this.#channel = channel
   }
 
-  /** RDMA Reads that are under way. */
-  get readsUnderWay(): number {
-    return this.#readsUnderWay
+  /** RDMA Reads that are under way for tasks that have ended. */
+  get lateReads(): number {
+    return this.#lateReads
   }
 
   /** Fetches [bufferOffset, bufferOffset + bytes) of the task's data to memory[at...]. Rejects with TaskAbortedError. */
@@ -82,12 +83,14 @@ export class Fetcher implements TransferUser {
     this.#channel.leave(0)
   }
 
-  transferReadEnded(): void {
+  transferReadEnded(task: TargetTask): void {
     this.#readsUnderWay--
+    if (task.ended) this.#lateReads--
   }
 
-  /** The task has ended: nothing more is fetched for it; what is under way is waited for. */
+  /** The task, whose `ended` was set just now: nothing more is fetched for it; what is under way is waited for. */
   abort(task: TargetTask): void {
+    this.#lateReads += task.readsUnderWay
     const mine = this.#fetches.filter(({ transfer }) => transfer.task === task)
     if (mine.length === 0) return
     for (const fetch of mine) {

@@ -14,7 +14,7 @@ import { serialAdd, serialAfter } from "../../wire/serial.ts"
 import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
 import { IS_RESPONSE, OPCODE_MASK, uint32At } from "../shared/headers.ts"
 import type { Channel } from "./channel.ts"
-import { IserConnection } from "./connection.ts"
+import { DISCOVERY_RECEIVES, IserConnection } from "./connection.ts"
 import { badMessage, RSV, WSV } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { Regions } from "./regions.ts"
@@ -48,6 +48,7 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
 
   /** An answer to each command and each request beside them, and what the target sends on its own (RFC 7145 §8.1.2). */
   protected receivesNeeded(): number {
+    if (this.keys.rdmaExtensions === false) return DISCOVERY_RECEIVES
     return COMMANDS_IN_FLIGHT_MAX + 2 * ISER_UNEXPECTED_PDUS
   }
 
@@ -145,7 +146,7 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     if (pdu.ahsBytes > 0) return this.#complain("no PDU of a target has additional header segments", pdu)
     if (IS_RESPONSE[opcode] === 0)
       return this.#complain(`opcode 0x${opcode.toString(16)} is none an initiator takes over iSER`, pdu)
-    // Whatever the target has left of it, before anybody hears that the command is over (RFC 7145 §7.3.7).
+    // Whatever the target has left of it, before anybody hears that the command is over (RFC 7145 §8.3.2).
     if (loan !== undefined) this.#endLoan(tag, loan)
     this.upcalls.controlNotify(pdu)
   }

@@ -2,7 +2,7 @@ import { TaskAbortedError } from "../../iscsi/da.ts"
 import type { RemoteMemory } from "./message.ts"
 import type { ReadOwner } from "./send-ring.ts"
 
-/** The initiator's memory for a task: where its data goes to and comes from (RFC 7145 §7.3.5). */
+/** The initiator's memory for a task: where its data goes to and comes from (RFC 7145 §7.3.1). */
 export class TargetTask {
   readonly initiatorTaskTag: number
   readonly cmdSn: number
@@ -31,7 +31,7 @@ export class TargetTask {
     this.writeFrom = writeFrom
   }
 
-  /** What a Send with Invalidate names: there is room for one STag (§7.3.6: the Read STag, if there are both). */
+  /** What a Send with Invalidate names: there is room for one STag (§7.3.2: the Read STag, if there are both). */
   get rkey(): number {
     return this.read !== undefined ? this.read.rkey : this.write !== undefined ? this.write.rkey : 0
   }
@@ -78,7 +78,7 @@ export class Transfer implements ReadOwner {
     this.task.readsUnderWay--
     if (!ok) this.#failed = true
     this.#settle()
-    this.#user.transferReadEnded()
+    this.#user.transferReadEnded(this.task)
   }
 
   /** No more of it is asked for. It rejects once nothing is on its way to its memory any more. */
@@ -97,5 +97,5 @@ export class Transfer implements ReadOwner {
 }
 
 export interface TransferUser {
-  transferReadEnded(): void
+  transferReadEnded(task: TargetTask): void
 }

@@ -13,7 +13,7 @@ import { IS_REQUEST, OPCODE_MASK, uint32At } from "../shared/headers.ts"
 import { TaskMemory } from "../shared/task-memory.ts"
 import { TransferBuffer } from "../shared/transfer-buffer.ts"
 import type { Channel } from "./channel.ts"
-import { IserConnection } from "./connection.ts"
+import { DISCOVERY_RECEIVES, IserConnection } from "./connection.ts"
 import { Fetcher } from "./fetcher.ts"
 import { answerHello, badMessage, MessageType, messageType, RSV, WSV } from "./message.ts"
 import { fitData } from "./fit-data.ts"
@@ -70,9 +70,10 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
 
   /**
    * As many as the command window lets come, each with its unsolicited data (RFC 7145 §8.1.1), and some that no window
-   * governs.
+   * governs. A discovery session, which is no RDMA session by its keys, has a question at a time.
    */
   protected receivesNeeded(): number {
+    if (this.keys.rdmaExtensions === false) return DISCOVERY_RECEIVES
     const { initialR2T, immediateData, firstBurstLength, maxRecvDataSegmentLength } = this.keys
     const firstBytes = immediateData ? maxRecvDataSegmentLength : 0
     const more = initialR2T ? 0 : Math.ceil((firstBurstLength - firstBytes) / maxRecvDataSegmentLength)
@@ -186,14 +187,13 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
     this.#send(header, data, undefined)
 
   #send(header: Uint8Array, data: Uint8Array | DataBuffer | undefined, task: TargetTask | undefined): void {
+    if (task !== undefined) this.#end(task)
     const work = this.put(header, data)
-    work.fence = this.#fetcher.readsUnderWay > 0 && tellsOfEnds(header, data !== undefined)
-    if (task !== undefined) {
-      this.#end(task)
-      if (this.invalidates && task.rkey !== 0) {
-        work.opcode = SendOpcode.sendWithInvalidate
-        work.invalidateRkey = task.rkey
-      }
+    // What a task that has ended still reads is read before anybody hears of its end (RFC 7145 §7.3.3).
+    work.fence = this.#fetcher.lateReads > 0 && tellsOfEnds(header, data !== undefined)
+    if (task !== undefined && this.invalidates && task.rkey !== 0) {
+      work.opcode = SendOpcode.sendWithInvalidate
+      work.invalidateRkey = task.rkey
     }
     this.leave(work)
   }
@@ -227,7 +227,7 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
       return this.upcalls.formatErrorNotify(RejectReason.protocolError, message, pdu)
     }
     if (opcode === Opcode.nopOut && this.unexpected.any) this.unexpected.answered(view.getUint32(at + 20))
-    // What is solicited comes by RDMA Read (RFC 7145 §7.3.5).
+    // What is solicited comes by RDMA Read (RFC 7145 §7.3.6).
     if (opcode === Opcode.dataOut && view.getUint32(at + 20) !== ISCSI_RESERVED_TAG) {
       return this.upcalls.formatErrorNotify(RejectReason.protocolError, "a solicited Data-Out over iSER", pdu)
     }

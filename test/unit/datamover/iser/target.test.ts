@@ -220,6 +220,24 @@ describe("iSER target: tasks that end early", () => {
     await world.finish()
   })
 
+  test("what other tasks are answered doesn't wait for RDMA Reads under way, CHECK CONDITION neither", async () => {
+    const world = await rawInitiator({ timing: { latencyMs: [5, 5], segmentBytes: [500, 500] } })
+    await world.login()
+    const { raw, until, end, datamover } = world
+    raw.send(
+      message(command(1, 100_000, { write: true }), undefined, { write: raw.lend(patternOf(1, 100_000)) }),
+    )
+    await until("the write", () => end.seen.length === 1)
+    datamover.sendControl(encodePdu(ScsiResponse, { initiatorTaskTag: 2 }))
+    datamover.sendControl(encodePdu(ScsiResponse, { initiatorTaskTag: 3, status: 2 }), patternOf(3, 20))
+    datamover.sendControl(encodePdu(TaskManagementResponse, { initiatorTaskTag: 4 }))
+    await until("the answers", () => raw.messages.length === 3)
+    assert.equal(end.written.size, 0)
+    await until("the write's", () => raw.messages.length === 4)
+    assertBytes(end.written.get(1), patternOf(1, 100_000))
+    await world.finish()
+  })
+
   test("RDMA that hasn't begun is never done", async () => {
     const world = await rawInitiator({ responderResources: 1 })
     await world.login()
