@@ -17,7 +17,7 @@ export interface ScsiRequest {
   readonly attribute?: number
   /** Aborts it: ABORT TASK goes to the target, and the promise rejects with the signal's reason once the buffers are free. */
   readonly signal?: AbortSignal
-  /** From submission to the response; then it is aborted. */
+  /** From submission to the response; then it is aborted. Infinity: never. Default: some time behind COMMAND_DEADLINE_MS. */
   readonly timeoutMs?: number
   /**
    * Whether it may be sent again when the connection is lost before its response: only what has the same result
@@ -82,6 +82,8 @@ export class Command {
   /** Why it is being aborted: that becomes its end, whatever the target makes of it. */
   abortReason: Error | undefined
   timer: Timer | undefined
+  /** How often it was seen under way, by Overdue. */
+  looks = 0
   /** Who is told when it has ended, so that its signal is heard no longer. */
   listener: AbortListener | undefined
   readonly #ended: (command: Command) => void

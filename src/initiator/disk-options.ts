@@ -24,7 +24,7 @@ export interface ExecuteOptions extends OperationOptions {
 }
 
 export interface DiskOptions {
-  /** For each command that names no other. Default: none. */
+  /** For each command that names no other. Infinity: none. Default: some time behind COMMAND_DEADLINE_MS. */
   readonly timeoutMs?: number
   /** Longest transfer of one command, in bytes; the logical unit's own limit holds besides. */
   readonly transferBytesMax?: number

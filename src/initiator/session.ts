@@ -1,5 +1,10 @@
 import { sleep } from "../base/clock.ts"
-import { COMMANDS_IN_FLIGHT_MAX, NOP_DEADLINE_MS, NOP_INTERVAL_MS } from "../base/limits.ts"
+import {
+  COMMAND_DEADLINE_MS,
+  COMMANDS_IN_FLIGHT_MAX,
+  NOP_DEADLINE_MS,
+  NOP_INTERVAL_MS,
+} from "../base/limits.ts"
 import {
   type DiscoveredTarget,
   encodeSendTargetsRequest,
@@ -33,6 +38,7 @@ import {
 import { exchangeText, logOut, manageTask, ping } from "./exchanges.ts"
 import { Fifo } from "./fifo.ts"
 import { FIRST_CMD_SN, logIn, type LoginParameters, type PortalAddress } from "./login.ts"
+import { Overdue } from "./overdue.ts"
 import { Recovery } from "./recovery.ts"
 import { type InitiatorServices, services } from "./services.ts"
 import type { SessionEvent } from "./session-event.ts"
@@ -61,6 +67,7 @@ export class Session implements ConnectionUser {
   readonly #idlers = new Set<() => void>()
   readonly #asyncActions: AsyncActions
   readonly #aborts: Aborts
+  readonly #overdue: Overdue
 
   private constructor(options: SessionOptions) {
     this.options = options
@@ -71,6 +78,11 @@ export class Session implements ConnectionUser {
     const warn = (details: LogFields, message: string) =>
       this.services.log.warn({ ...this.#fields, ...details }, message)
     this.#aborts = new Aborts(this.services.clock, warn, () => this.maySend())
+    this.#overdue = new Overdue(
+      this.services.clock,
+      () => this.#connection?.commands.values() ?? [],
+      (command) => this.abort(command, new CommandTimeoutError(command.title, COMMAND_DEADLINE_MS)),
+    )
     this.#asyncActions = {
       clock: this.services.clock,
       tell: (event) => this.#tell(event),
@@ -151,7 +163,8 @@ export class Session implements ConnectionUser {
     const { signal, timeoutMs } = command.request
     if (signal?.aborted) return command.settle(undefined, signal.reason as Error)
     if (signal) this.#listener(signal).add(command)
-    if (timeoutMs !== undefined) {
+    if (timeoutMs === undefined) this.#overdue.watch()
+    else if (timeoutMs < FOREVER_MS) {
       command.timer = this.services.clock.after(timeoutMs, "command timeout", () => {
         this.abort(command, new CommandTimeoutError(command.title, timeoutMs))
       })
@@ -482,6 +495,7 @@ export class Session implements ConnectionUser {
     if (this.state === "closed") return
     const wanted = cause instanceof SessionError && cause.code === "ERR_SESSION_CLOSED"
     this.state = "closed"
+    this.#overdue.stop()
     this.#recovery?.abort(cause)
     if (!wanted) {
       this.#endedBy = cause
