@@ -47,12 +47,13 @@ function examples({ url, target, authenticated }: ServedUnit, style: Style): str
   ]
 }
 
-/** The same over RDMA: software iWARP, at the same port. Linux needs a device of that kind (its name is free, its netdev isn't). */
+/** The same over RDMA: software iWARP, at the same port. Linux needs a device of that kind on the way to the portal. */
 function iserExamples({ url, target }: ServedUnit, style: Style): string[] {
   const portal = url.split("/")[2] ?? ""
+  const netdev = isLoopback(hostOf(portal)) ? "lo" : "eth0"
   const row = rowIn(style)
   return [
-    row("over iSER", "sudo rdma link add siw0 type siw netdev eth0", "# software iWARP, on the way here"),
+    row("over iSER", `sudo rdma link add siw0 type siw netdev ${netdev}`, "# once: software iWARP"),
     row("", `sudo iscsiadm -m node -T ${target} -p ${portal} -I iser -o new`),
     row("", `sudo iscsiadm -m node -T ${target} -p ${portal} -I iser --login`),
     row("", `npx sanlet info ${url.replace(/^iscsi:/, "iser:")}`),
