@@ -115,7 +115,6 @@ export class Channel {
       for (const step of undo.reverse()) step()
       throw error
     }
-    this.#sendCq.arm()
     this.#receiveCq.arm()
   }
 
@@ -196,8 +195,8 @@ export class Channel {
       const count = this.#sendCq.poll(ended)
       for (let i = 0; i < count; i++) this.#sendEnded(ended[i]!)
       if (count > 0) continue
-      // What came between the last poll and arm gives no notice.
-      if (armed) return
+      // What came between the last poll and arm gives no notice; with nothing under way, none can come.
+      if (armed || this.sends.empty) return
       this.#sendCq.arm()
       armed = true
     }
@@ -285,6 +284,8 @@ export class Channel {
     if (this.connection === undefined || this.qp.state === "RESET") return
     try {
       this.sends.post()
+      // Much of it may be through already: then no turn has to be taken for it.
+      this.#takeEnded()
     } catch (error) {
       this.fail(error as Error)
     }
