@@ -1,10 +1,14 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import type { ByteStream } from "../../../src/base/byte-stream.ts"
+import { sniff } from "../../../src/base/sniff.ts"
+import { type Iser, iserOverIwarp } from "../../../src/iser.ts"
+import type { TargetDatamover } from "../../../src/iscsi/da.ts"
 import { TRANSPORTS_REMEMBERED_MAX, TRANSPORTS_REMEMBERED_MS } from "../../../src/base/limits.ts"
 import { NetworkError } from "../../../src/base/network-error.ts"
 import { VirtualClock } from "../../../src/base/virtual-clock.ts"
 import { TcpInitiatorDatamover } from "../../../src/datamover/tcp/index.ts"
-import type { IserConnectOptions, IserConnector } from "../../../src/initiator/iser.ts"
+import type { IserConnectOptions, IserConnector, Transport } from "../../../src/initiator/iser.ts"
 import { Session } from "../../../src/initiator/session.ts"
 import type { SessionOptions } from "../../../src/initiator/session-options.ts"
 import { TransportMemory, transportsFor } from "../../../src/initiator/transport.ts"
@@ -217,6 +221,78 @@ describe("transport: tcp and iser", () => {
       keys: { headerDigest: ["CRC32C"], dataDigest: ["CRC32C"] },
     })
     assert.deepEqual([session.keys.headerDigest, session.keys.dataDigest], ["None", "None"])
+  })
+})
+
+describe("software iWARP towards portals of every kind", () => {
+  /** A listener that does as `each` says with every stream. */
+  async function portalThat(each: (stream: ByteStream, iser: Iser) => void) {
+    const target = new ScriptedTarget()
+    const { clock, network, services } = target
+    const iser = iserOverIwarp({ clock, network, random: services.random })
+    await network.listen({ host: "10.0.0.1", port: 4000 }, (stream) => each(stream, iser))
+    const open = (transport: Transport) =>
+      outcome(
+        target.run(
+          Session.open({
+            portal: { host: "10.0.0.1", port: 4000 },
+            initiatorName: "iqn.2026-01.org.example:tester",
+            targetName: TARGET,
+            isid: 0x8000_1234_0001,
+            transport,
+            services: { ...services, iser },
+          }),
+        ),
+      )
+    return { target, open }
+  }
+  const deaf = (stream: ByteStream, received: () => void) =>
+    stream.start({
+      buffer: () => new Uint8Array(4096),
+      received,
+      ended: () => stream.end(),
+      closed() {},
+    })
+
+  it("one that waits for the rest of a PDU, as plain iSCSI targets do, is given up after a while", async () => {
+    const { target, open } = await portalThat((stream) => deaf(stream, () => {}))
+    const error = (await open("iser")) as Error
+    assert.equal(codeOf(error), "ERR_ISER_NOT_THERE")
+    assert.match(error.message, /^no iSER at 10\.0\.0\.1:4000: [^\n]+$/)
+    assert.ok(target.clock.nowMs() <= 11_000, `${target.clock.nowMs()} ms`)
+  })
+
+  it("one that hangs up is given up at once", async () => {
+    const { target, open } = await portalThat((stream) => deaf(stream, () => stream.destroy()))
+    assert.equal(codeOf(await open("iser")), "ERR_ISER_NOT_THERE")
+    assert.ok(target.clock.nowMs() < 1_000)
+  })
+
+  it("one that answers with something else is given up at once", async () => {
+    const { target, open } = await portalThat((stream) =>
+      deaf(stream, () => stream.write([Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")])),
+    )
+    assert.equal(codeOf(await open("iser")), "ERR_ISER_NOT_THERE")
+    assert.ok(target.clock.nowMs() < 1_000)
+  })
+
+  it("one that speaks RDMA alone is found by auto, behind TCP", async () => {
+    let asked = 0
+    const { target, open } = await portalThat((stream, iser) =>
+      sniff(stream, 1, (head) => (head[0] === 0x4d ? "mpa" : undefined), {
+        sniffed(what, head) {
+          if (what === undefined) return stream.destroy()
+          asked++
+          // That is enough to see: the connection comes about, and is refused by whoever has no target.
+          const { clock, services } = target
+          const accepted = (datamover: TargetDatamover) => datamover.connectionTerminate()
+          iser.accept(stream, head, { clock, budget: services.budget }, { accepted, failed() {} })
+        },
+        lost() {},
+      }),
+    )
+    await open("auto")
+    assert.equal(asked, 1)
   })
 })
 
