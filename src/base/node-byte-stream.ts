@@ -14,9 +14,13 @@ export function plainAddress(address: string | undefined): string {
 /** What of Node's own TCP handle is used below. */
 interface Handle {
   useUserBuffer?(buffer: Uint8Array): void
+  /** Bytes of the write under way that the system hasn't taken. */
+  readonly writeQueueSize?: number
 }
 interface HandleOwner {
   _handle: Handle | null
+  /** `writelen`: bytes of the write under way, from its beginning. */
+  readonly _writableState?: { readonly writelen?: number }
 }
 
 /** The `onread` option of node:net. */
@@ -165,7 +169,13 @@ export class NodeByteStream implements ByteStream {
   }
 
   get pendingBytes(): number {
-    return this.#socket.writableLength
+    const socket = this.#socket
+    // A write counts as a whole until all of it is taken, but the handle knows how much of it is left.
+    const { _handle, _writableState } = socket as unknown as HandleOwner
+    const under = _writableState?.writelen
+    const left = _handle?.writeQueueSize
+    if (under === undefined || left === undefined) return socket.writableLength
+    return socket.writableLength - under + Math.min(left, under)
   }
 
   end(): void {

@@ -173,6 +173,7 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
 
   #pump(): void {
     const { outbox } = this
+    if (outbox.backlog > 0) outbox.refresh()
     while (!this.over && this.#heard) {
       let emitted = false
       while (outbox.backlog < IWARP_SEND_BYTES_HIGH && this.#emit()) emitted = true
@@ -275,20 +276,23 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
 
   /** Nothing reaches memory any more, not even what is on its way to the peer. */
   letGo(): void {
+    this.outbox.refresh()
     if (this.outbox.lends) this.#stream.destroy()
   }
 
   revoked(region: SoftwareRegion): void {
     const sink = this.responder.sinkIn(region)
-    if (sink === undefined) {
+    if (sink !== undefined) {
+      this.#inbox.dropSink()
+      this.responder.dropSink()
+      this.#stream.refreshBuffer()
+    }
+    this.outbox.refresh()
+    if (this.outbox.lendsOf(region)) {
       // What the system hasn't taken can't be got back but with the stream.
       this.#stream.destroy()
-      return this.end("request-failed", "memory that was being sent has been taken out of use")
-    }
-    this.#inbox.dropSink()
-    this.responder.dropSink()
-    this.#stream.refreshBuffer()
-    if (sink === "answer") this.requester.sinkRevoked()
-    else this.violated(Terminate.taggedBadStag, new Uint8Array(0), 0)
+      this.end("request-failed", "memory that was being sent has been taken out of use")
+    } else if (sink === "answer") this.requester.sinkRevoked()
+    else if (sink === "write") this.violated(Terminate.taggedBadStag, new Uint8Array(0), 0)
   }
 }

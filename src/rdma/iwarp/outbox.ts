@@ -127,6 +127,17 @@ export class Outbox {
     if (now === true) this.#take(end)
   }
 
+  /** Finds out how far the system has got with what it was given: further than the last write it took whole. */
+  refresh(): void {
+    const taken = this.#flushed - this.#stream.pendingBytes
+    if (taken > this.taken) this.#take(taken)
+  }
+
+  /** Whether memory of that region is still to be taken. */
+  lendsOf(region: SoftwareRegion): boolean {
+    return this.#lent.some((lent) => lent.region === region)
+  }
+
   /** The stream is gone, and every memory free. */
   close(): void {
     this.#pieces = []

@@ -284,6 +284,8 @@ export class Responder implements InboxUser {
         return Terminate.cannotInvalidate
       }
       region.invalidate()
+      // It was being sent from, so that was the end: its receive has been flushed.
+      if (qp.state !== "RTS") return undefined
     }
     const solicited = opcode >= RdmapOpcode.sendSolicited
     const length = this.#messageOffset

@@ -146,6 +146,28 @@ describe("node network", () => {
     far.destroy()
   })
 
+  test("of a write under way what the system has taken isn't pending any more", async () => {
+    const { near, far } = await pair()
+    let taken = false
+    let received = 0
+    near.start(new Keeper())
+    const into = new Uint8Array(100_000)
+    far.start({ buffer: () => into, received: (bytes) => void (received += bytes), ended() {}, closed() {} })
+    far.pause()
+    const bytes = 64 * 1024 * 1024
+    near.write([new Uint8Array(bytes / 2), new Uint8Array(bytes / 2)], () => (taken = true))
+    near.write([new Uint8Array(1000)])
+    assert.ok(near.pendingBytes > 1000 && near.pendingBytes < bytes, `${near.pendingBytes}`)
+    far.resume()
+    while (received < bytes / 2) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(taken, false)
+    assert.ok(near.pendingBytes < bytes / 2 + 1000, `${near.pendingBytes}`)
+    while (received < bytes + 1000) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(near.pendingBytes, 0)
+    near.destroy()
+    far.destroy()
+  })
+
   test("a dropped connection ends both sides, and every write is answered", async () => {
     const { near, far } = await pair()
     const [a, b] = [new Keeper(), new Keeper()]

@@ -58,7 +58,7 @@ export function unframe(bytes: Uint8Array, digests: Digests = {}): Unframed[] {
 export class ManualStream implements ByteStream {
   readonly local = { address: "127.0.0.1", port: 3260 }
   readonly remote = { address: "127.0.0.1", port: 50000 }
-  readonly pendingBytes = 0
+  pendingBytes = 0
   readonly writes: Buffer[][] = []
   paused = false
   ended = false
@@ -92,6 +92,7 @@ export class ManualStream implements ByteStream {
 
   /** The system has taken all that was written. */
   take(): void {
+    this.pendingBytes = 0
     for (const sent of this.#sent.splice(0)) sent()
   }
 
@@ -123,6 +124,7 @@ export class ManualStream implements ByteStream {
 
   write(pieces: readonly Uint8Array[], sent?: () => void): void {
     this.writes.push(pieces.map((piece) => Buffer.from(piece)))
+    for (const piece of pieces) this.pendingBytes += piece.length
     if (sent) this.#sent.push(sent)
   }
 

@@ -4,7 +4,7 @@ import { describe, test } from "node:test"
 import type { ByteReceiver, ByteStream } from "../../../../src/base/byte-stream.ts"
 import { CLOSE_DEADLINE_MS } from "../../../../src/base/limits.ts"
 import { NetworkError } from "../../../../src/base/network-error.ts"
-import { VerbsError } from "../../../../src/rdma/verbs/index.ts"
+import { Access, SendOpcode, VerbsError } from "../../../../src/rdma/verbs/index.ts"
 import type { Connection } from "../../../../src/rdma/verbs/index.ts"
 import { connectEnds, makeEnds, pattern, same, statusNames } from "../../../suites/verbs-ends.ts"
 import { iwarpPair } from "./pair.ts"
@@ -153,6 +153,36 @@ describe("streams there are already", () => {
       () => error !== undefined && network.links.every(({ client }) => client.closed),
     )
     assert.equal((error as NetworkError).code, "ERR_CONNECTION_TIMED_OUT")
+  })
+})
+
+describe("memory a peer reads", () => {
+  test("may be invalidated by it as soon as it has it, though more is on its way behind", async () => {
+    for (const seed of [1, 2, 3]) {
+      const { pair } = iwarpPair(seed, { active: { crc: false }, passive: { crc: false } })
+      const ends = makeEnds(pair, { memoryBytes: 1_000_000 })
+      const { active, passive } = ends
+      await connectEnds(ends)
+      active.memory.set(pattern(800_000, seed))
+      const regions = Array.from({ length: 8 }, (_, i) =>
+        active.pd.registerMemory(active.memory.subarray(i * 100_000, (i + 1) * 100_000), Access.RemoteRead),
+      )
+      for (const [i, mr] of regions.entries()) {
+        active.receive(i, 900_000, 100)
+        passive.read(i, i * 100_000, 100_000, mr, 0)
+      }
+      let invalidated = 0
+      await pair.until("all", () => {
+        for (; invalidated < passive.sends.filter(({ opcode }) => opcode === 2).length; invalidated++) {
+          const invalidateRkey = regions[invalidated]!.rkey
+          passive.post(100 + invalidated, SendOpcode.sendWithInvalidate, [], { invalidateRkey })
+        }
+        return active.receives.length === 8 || active.disconnections.length > 0
+      })
+      assert.deepEqual(active.disconnections, [])
+      same(passive.memory.subarray(0, 800_000), pattern(800_000, seed))
+      assert.ok(regions.every(({ valid }) => !valid))
+    }
   })
 })
 

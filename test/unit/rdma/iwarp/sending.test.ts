@@ -219,6 +219,20 @@ describe("what is lent", () => {
     }
   })
 
+  test("ends the connection when the peer invalidates it too early, and every receive once", async () => {
+    const raw = await acceptedRaw(PLAIN, noCrc)
+    const mr = raw.end.pd.registerMemory(new Uint8Array(100_000), Access.RemoteRead)
+    for (let i = 0; i < 3; i++) raw.end.receive(i, 0, 10)
+    raw.stream.feed(fpdu(readRequest(1, { bytes: 100_000, from: mr }), false))
+    raw.stream.feed(fpdu(untagged(4, { stag: mr.rkey }), false))
+    await raw.turn(1)
+    assert.ok(raw.stream.destroyed)
+    assert.equal(mr.valid, false)
+    assert.equal(raw.end.disconnections[0]?.reason, "request-failed")
+    assert.deepEqual(ids(raw.end.receives), [0, 1, 2])
+    assert.deepEqual(new Set(statusNames(raw.end.receives)), new Set(["work request flushed error"]))
+  })
+
   test("to a peer's read is given up in the middle of it when it is invalidated", async () => {
     const raw = await connectedRaw({ ...PLAIN, device: { fpduBytes: 60_018 } })
     const bytes = new Uint8Array(1024 * KiB)
