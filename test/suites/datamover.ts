@@ -5,7 +5,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import type { DataBuffer } from "../../src/base/buffers.ts"
-import { isPromise } from "../../src/base/completion.ts"
 import { SeededRandom } from "../../src/base/random.ts"
 import type { DatamoverKeys } from "../../src/iscsi/da.ts"
 import { TaskAbortedError } from "../../src/iscsi/da.ts"
@@ -29,6 +28,8 @@ import {
   TargetEnd,
 } from "./datamover-ends.ts"
 import type { DatamoverPair } from "./datamover-ends.ts"
+
+import { slowReader } from "./datamover-slow-reader.ts"
 
 export type { DatamoverPair } from "./datamover-ends.ts"
 
@@ -373,61 +374,4 @@ async function damagedWrite(all: Ends, bytes: number): Promise<void> {
   await pair.until("another write", () => initiator.seen.length === 3)
   assertBytes(target.written.get(1), patternOf(1, 5000))
   await ping(all)
-}
-
-/** No task of a test has it. */
-const SPARE_TAG = 99
-
-async function slowReader({ pair, target, initiator }: Ends): Promise<void> {
-  if (pair.stall) await stalledReader({ pair, target, initiator }, pair.stall)
-  else await pausedReader({ pair, target, initiator })
-}
-
-/** With RDMA data goes past the initiator: only a network that takes nothing holds it up, and commands as well. */
-async function stalledReader(
-  { pair, target, initiator }: Ends,
-  stall: (stalled: boolean) => void,
-): Promise<void> {
-  const count = 60
-  target.silent = true
-  for (let tag = 0; tag < count; tag++) initiator.read(tag, 1048576)
-  await pair.until("the commands", () => target.seen.length === count)
-  stall(true)
-  for (let tag = 0; tag < count; tag++) target.read(tag, 1048576)
-  await pair.settle()
-  assert.ok(pair.lentBytes() > 0)
-  assert.ok(pair.lentBytes() <= 5 * 1048576, `${pair.lentBytes()} bytes queued for a peer that takes none`)
-  const waiting = pair.target.allocateDataIn(SPARE_TAG, 1048576)
-  assert.ok(isPromise(waiting))
-  pair.target.deallocateTaskResources(SPARE_TAG)
-  await assert.rejects(waiting, TaskAbortedError)
-  stall(false)
-  await pair.until("all reads", () => initiator.seen.length === count)
-  for (let tag = 0; tag < count; tag++) {
-    assertBytes(initiator.dataIn.get(tag), patternOf(tag, 1048576))
-  }
-}
-
-async function pausedReader({ pair, target, initiator }: Ends): Promise<void> {
-  pair.initiator.pause()
-  // How much the system takes before it says no is its own affair: some megabytes, or some dozen.
-  let count = 0
-  let waiting: ReturnType<typeof pair.target.allocateDataIn>
-  for (;;) {
-    initiator.read(count++, 1048576)
-    await pair.until("the command", () => target.seen.length === count)
-    await pair.settle()
-    waiting = pair.target.allocateDataIn(SPARE_TAG, 1048576)
-    if (isPromise(waiting)) break
-    waiting.release()
-    assert.ok(count < 60, "all is sent to a peer that doesn't read")
-  }
-  assert.ok(pair.lentBytes() <= 5 * 1048576, `${pair.lentBytes()} bytes queued for a peer that doesn't read`)
-  pair.target.deallocateTaskResources(SPARE_TAG)
-  await assert.rejects(waiting, TaskAbortedError)
-  pair.initiator.resume()
-  await pair.until("all reads", () => initiator.seen.length === count)
-  for (let tag = 0; tag < count; tag++) {
-    assertBytes(initiator.dataIn.get(tag), patternOf(tag, 1048576))
-  }
 }

@@ -1,22 +1,18 @@
 import type { Clock } from "../../base/clock.ts"
 import {
-  ISER_AHS_BYTES,
-  ISER_RECEIVE_BYTES_MAX,
   ISER_RECEIVES_MAX,
   ISER_SENDS_MAX,
   LOGIN_DATA_SEGMENT_BYTES_MAX,
   SEND_QUEUE_BYTES_HIGH,
 } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
-import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { CompletionOpcode, WorkCompletion, WorkStatus, workStatusName } from "../../rdma/verbs/index.ts"
 import type { CompletionQueue, Connection, Disconnection, QueuePair } from "../../rdma/verbs/index.ts"
-import { ISER_HEADER_BYTES } from "./message.ts"
 import type { IserOptions } from "./options.ts"
-import { ReceiveRing, slotBytes } from "./receive-ring.ts"
+import { ReceiveRing } from "./receive-ring.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { memoryOf } from "./registered-memory.ts"
-import type { DeviceMemory, RegisteredPool } from "./registered-memory.ts"
+import type { RegisteredPool } from "./registered-memory.ts"
 import { SendRing } from "./send-ring.ts"
 
 /** Completions taken at a time. */
@@ -53,7 +49,6 @@ export class Channel {
   connection: Connection | undefined
   /** Gives up the attempt to get a connection, while there is none. */
   abandonAttempt: (() => void) | undefined
-  readonly #memory: DeviceMemory
   readonly #sendCq: CompletionQueue
   readonly #receiveCq: CompletionQueue
   readonly #acknowledged: boolean
@@ -67,7 +62,6 @@ export class Channel {
   #inTurn = false
   #postScheduled = false
   #unpostedBytes = 0
-  #receiveBytes = 0
   /** The user has asked for the end: it isn't told of it. */
   #asked = false
   /** Why it ends, where that isn't what the device says. */
@@ -91,7 +85,6 @@ export class Channel {
   constructor(options: IserOptions, registered: RegisteredPool) {
     const { device } = options
     const { limits } = device
-    this.#memory = memoryOf(device)
     this.registered = registered
     this.#acknowledged = device.capabilities.acknowledged
     const sendQueueDepth = Math.min(ISER_SENDS_MAX, limits.workRequestsMax)
@@ -107,37 +100,15 @@ export class Channel {
       this.qp = device.createQp({ pd, ...queues, sendEntriesMax: 1, receiveEntriesMax: 1 })
       undo.push(() => this.qp.destroy())
       this.sends = new SendRing(this.qp)
-      this.receives = new ReceiveRing(pd, this.qp, () => this.#receivesGone())
+      this.receives = new ReceiveRing(memoryOf(device), pd, this.qp, () => this.#receivesGone())
       // Login is strictly question and answer: one receive is all it takes, and all that peers have (rdma.md 1.3).
-      this.growReceives(1, LOGIN_DATA_SEGMENT_BYTES_MAX)
+      this.receives.grow(1, LOGIN_DATA_SEGMENT_BYTES_MAX)
       this.receives.post()
     } catch (error) {
       for (const step of undo.reverse()) step()
       throw error
     }
     this.#receiveCq.arm()
-  }
-
-  /**
-   * Makes room for `count` PDUs altogether, the new ones with data segments of up to `dataBytes`; `receives.post` gives it
-   * to the peer. Throws DatamoverError.
-   */
-  growReceives(count: number, dataBytes: number): void {
-    const slots = count - this.receives.count
-    if (slots <= 0) return
-    const messageBytes = ISER_HEADER_BYTES + BHS_BYTES + ISER_AHS_BYTES + ((dataBytes + 3) & ~3)
-    const more = slots * slotBytes(messageBytes)
-    if (count > this.qp.receiveQueueDepth)
-      throw noResources(`${count} receives are more than the ${this.qp.receiveQueueDepth} there may be`)
-    if (this.#memory.receiveBytes + more > ISER_RECEIVE_BYTES_MAX)
-      throw noResources(`receives of all connections take ${this.#memory.receiveBytes} bytes already`)
-    try {
-      this.receives.grow(slots, messageBytes)
-    } catch (error) {
-      throw noResources((error as Error).message, error as Error)
-    }
-    this.#memory.receiveBytes += more
-    this.#receiveBytes += more
   }
 
   // ------------------------------------------------------------------------------------------ the way of a turn
@@ -394,10 +365,6 @@ export class Channel {
   }
 
   #receivesGone(): void {
-    this.#memory.receiveBytes -= this.#receiveBytes
     if (this.registered.own) this.registered.close()
   }
 }
-
-const noResources = (message: string, cause?: Error): DatamoverError =>
-  new DatamoverError("ERR_ISER_RESOURCES", `no resources for an iSER connection: ${message}`, { cause })

@@ -112,7 +112,7 @@ export abstract class IserConnection implements Datamover, ChannelUser {
   }
 
   #grow(): void {
-    this.channel.growReceives(this.receivesNeeded(), this.keys.maxRecvDataSegmentLength)
+    this.channel.receives.grow(this.receivesNeeded(), this.keys.maxRecvDataSegmentLength)
   }
 
   deallocateConnectionResources(): void {

@@ -114,7 +114,7 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
    */
   #postSome(): void {
     try {
-      this.channel.growReceives(RECEIVES_AT_LOGIN, LOGIN_DATA_SEGMENT_BYTES_MAX)
+      this.channel.receives.grow(RECEIVES_AT_LOGIN, LOGIN_DATA_SEGMENT_BYTES_MAX)
       this.channel.receives.post()
     } catch (error) {
       this.channel.fail(error as Error)

@@ -1,7 +1,12 @@
+import { ISER_AHS_BYTES, ISER_RECEIVE_BYTES_MAX } from "../../base/limits.ts"
+import { DatamoverError } from "../../iscsi/da.ts"
+import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { Access, ReceiveRequest } from "../../rdma/verbs/index.ts"
 import type { MemoryRegion, ProtectionDomain, QueuePair, ScatterGatherEntry } from "../../rdma/verbs/index.ts"
 import type { ReceiveMemory } from "../shared/arrived-pdu.ts"
 import { poisonByDefault } from "../shared/memory.ts"
+import { ISER_HEADER_BYTES } from "./message.ts"
+import type { DeviceMemory } from "./registered-memory.ts"
 
 const POISON = 0xa5
 /** Messages begin on cache lines. */
@@ -54,9 +59,6 @@ class Slab {
   }
 }
 
-/** Bytes of memory a slot takes for messages of `messageBytes`. */
-export const slotBytes = (messageBytes: number): number => (messageBytes + ALIGNMENT - 1) & -ALIGNMENT
-
 /**
  * The receives of a connection: made a few at a time, posted whenever they are free. A slot that is held by somebody
  * belongs to a command that is outstanding, and so to one less that the peer may send: those posted suffice.
@@ -66,6 +68,7 @@ export class ReceiveRing {
   count = 0
   /** Slots of which a message is being looked at or held. */
   held = 0
+  readonly #memory: DeviceMemory
   readonly #pd: ProtectionDomain
   readonly #whenGone: () => void
   readonly #qp: QueuePair
@@ -75,10 +78,12 @@ export class ReceiveRing {
   readonly #request = new ReceiveRequest()
   #entry!: ScatterGatherEntry
   #posted = 0
+  #bytes = 0
   #closed = false
 
-  /** `whenGone`: it is closed, and nobody holds any of it. */
-  constructor(pd: ProtectionDomain, qp: QueuePair, whenGone: () => void) {
+  /** `memory`: what it counts in; `whenGone`: it is closed, and nobody holds any of it. */
+  constructor(memory: DeviceMemory, pd: ProtectionDomain, qp: QueuePair, whenGone: () => void) {
+    this.#memory = memory
     this.#pd = pd
     this.#qp = qp
     this.#whenGone = whenGone
@@ -88,10 +93,16 @@ export class ReceiveRing {
     return this.#posted
   }
 
-  /** Makes `more` slots, for messages of up to `messageBytes`; they are posted with `post`. Throws VerbsError. */
-  grow(more: number, messageBytes: number): void {
-    const stride = slotBytes(messageBytes)
-    const slab = new Slab(this.#pd, more * stride)
+  /**
+   * Makes slots until there are `count`, the new ones for data segments of up to `dataBytes`; they are posted with `post`.
+   * Throws DatamoverError when there is no room for them.
+   */
+  grow(count: number, dataBytes: number): void {
+    const more = count - this.count
+    if (more <= 0) return
+    const messageBytes = ISER_HEADER_BYTES + BHS_BYTES + ISER_AHS_BYTES + ((dataBytes + 3) & ~3)
+    const stride = (messageBytes + ALIGNMENT - 1) & -ALIGNMENT
+    const slab = this.#slab(more, more * stride)
     if (this.#slabs.length === 0) {
       this.#entry = { mr: slab.region, offset: 0, length: messageBytes }
       this.#request.sgl.push(this.#entry)
@@ -103,6 +114,22 @@ export class ReceiveRing {
       this.#free.push(slot)
     }
     this.count += more
+  }
+
+  #slab(slots: number, bytes: number): Slab {
+    const { receiveQueueDepth } = this.#qp
+    if (this.count + slots > receiveQueueDepth)
+      throw noRoom(`${this.count + slots} receives are more than the ${receiveQueueDepth} there may be`)
+    if (this.#memory.receiveBytes + bytes > ISER_RECEIVE_BYTES_MAX)
+      throw noRoom(`receives of all connections take ${this.#memory.receiveBytes} bytes already`)
+    try {
+      const slab = new Slab(this.#pd, bytes)
+      this.#memory.receiveBytes += bytes
+      this.#bytes += bytes
+      return slab
+    } catch (error) {
+      throw noRoom((error as Error).message, error as Error)
+    }
   }
 
   /** Posts all slots that are free. Throws VerbsError. */
@@ -144,6 +171,10 @@ export class ReceiveRing {
 
   #deregister(): void {
     for (const slab of this.#slabs.splice(0)) slab.region.deregister()
+    this.#memory.receiveBytes -= this.#bytes
     this.#whenGone()
   }
 }
+
+const noRoom = (message: string, cause?: Error): DatamoverError =>
+  new DatamoverError("ERR_ISER_RESOURCES", `no resources for an iSER connection: ${message}`, { cause })

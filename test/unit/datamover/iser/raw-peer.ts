@@ -172,17 +172,6 @@ export class RawPeer {
   }
 }
 
-export interface World {
-  readonly clock: VirtualClock
-  readonly fabric: LoopbackFabric
-  readonly budget: DataBufferBudget
-  readonly raw: RawPeer
-  until(what: string, done: () => boolean): Promise<void>
-  settle(): Promise<void>
-  /** Ends all of it, and holds both datamover and tests to having given back what they took. */
-  finish(): Promise<void>
-}
-
 export interface WorldOptions {
   readonly seed?: number
   /** The raw end's words in the connection's private data; null: none. */
