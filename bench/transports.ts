@@ -1,7 +1,7 @@
 /**
  * The transports between sanlet and sanlet on loopback: target and initiator each in a process of its own, one file in
- * the page cache, the same sessions for all rounds, round by round in turns. iSER is measured with and without MPA's
- * CRC32C; ratios are to TCP without digests. What is measured is what is compiled: the package.
+ * the page cache, the same sessions for all rounds, round by round in turns. Both are measured with and without CRC32C,
+ * which TCP has as digests and iSER in MPA; ratios are to TCP without. What is measured is what is compiled: the package.
  *
  *     npm run bench:transports                               all workloads: some minutes
  *     npm run bench:transports -- --only "4 KiB" --rounds 9  workloads whose name holds a text
@@ -82,6 +82,7 @@ async function stopTarget(child: ChildProcess): Promise<void> {
 const kinds: Readonly<Record<string, () => OpenOptions>> = {
   tcp: () => ({ transport: "tcp" }),
   iser: () => ({ transport: "iser", services: { iser: iserOverIwarp({ crc: false }) } }),
+  "tcp, digests": () => ({ transport: "tcp", keys: { headerDigest: ["CRC32C"], dataDigest: ["CRC32C"] } }),
   "iser, CRC": () => ({ transport: "iser", services: { iser: iserOverIwarp({ crc: true }) } }),
 }
 
@@ -146,7 +147,12 @@ async function main(): Promise<void> {
       const [result] = await compare(contestants, { workloads: [workload], ...options, ...environment })
       if (!result) continue
       compared.push(result)
-      console.log([...comparisonTable(result, styleFor(process.stdout, process.env), 80), ""].join("\n"))
+      console.log(
+        [
+          ...comparisonTable(result, styleFor(process.stdout, process.env), process.stdout.columns ?? 120),
+          "",
+        ].join("\n"),
+      )
     }
     tellGoals(compared)
     const report: ComparisonReport = {

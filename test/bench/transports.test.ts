@@ -12,7 +12,7 @@ import type { ComparisonReport } from "../../src/control/bench/report.ts"
 const folder = mkdtempSync(join(tmpdir(), "sanlet-transports-test-"))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-test("bench/transports.ts measures TCP, and iSER with and without CRC, between two processes", async () => {
+test("bench/transports.ts measures TCP and iSER, each with and without CRCs, between two processes", async () => {
   const script = fileURLToPath(new URL("../../bench/transports.ts", import.meta.url))
   const brief = ["--only", "256 KiB", "--rounds", "2", "--seconds", "0.1", "--size", "16"]
   const args = ["--import", "tsx", script, ...brief, "--write", "--out", folder]
@@ -31,7 +31,7 @@ test("bench/transports.ts measures TCP, and iSER with and without CRC, between t
   for (const { sides } of workloads) {
     assert.deepEqual(
       sides.map(({ label }) => label),
-      ["tcp", "iser", "iser, CRC"],
+      ["tcp", "iser", "tcp, digests", "iser, CRC"],
     )
     for (const { figures } of sides)
       assert.ok((figures.iops?.median ?? 0) > 0 && (figures.targetCpu?.median ?? -1) >= 0)

@@ -85,6 +85,9 @@ function shape(value: Schema): string {
   if (variants) {
     const types = variants.map(({ type }) => type)
     if (types.includes("integer") && types.includes("string")) return "size"
+    // true and false stand for these, too.
+    const words = variants.flatMap(({ enum: values }) => values ?? [])
+    if (types.includes("boolean") && words.includes("on")) return words.join(", ")
     if (types.includes("boolean")) return "Yes, No"
     return [...new Set(variants.map(shape))].join(" or ")
   }
