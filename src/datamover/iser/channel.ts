@@ -4,6 +4,7 @@ import {
   ISER_SENDS_MAX,
   LOGIN_DATA_SEGMENT_BYTES_MAX,
   SEND_QUEUE_BYTES_HIGH,
+  TRANSFER_STEP_BYTES,
 } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import { CompletionOpcode, WorkCompletion, WorkStatus, workStatusName } from "../../rdma/verbs/index.ts"
@@ -19,6 +20,8 @@ import { SendRing } from "./send-ring.ts"
 const BATCH = 32
 /** What a system takes at once, whether the peer lives or not, is less; in bytes. */
 const BACKLOG_BYTES = SEND_QUEUE_BYTES_HIGH / 2
+/** With so much on its way to a peer that doesn't take it, no more of its requests are taken, in bytes. */
+const CLOGGED_BYTES = SEND_QUEUE_BYTES_HIGH + TRANSFER_STEP_BYTES
 /** So much gathers at most in a turn before it is posted, in bytes. */
 const POST_BYTES = 256 * 1024
 
@@ -190,7 +193,8 @@ export class Channel {
 
   #takeArrived(): void {
     let armed = false
-    while (!this.#paused) {
+    // What goes on when it's clogged are sends, and the end of each begins a turn.
+    while (!this.#paused && (this.over || this.sends.queuedBytes <= CLOGGED_BYTES)) {
       if (this.#at === this.#count) {
         if (!this.over && !this.#broken) this.receives.post()
         this.#at = 0

@@ -1,5 +1,5 @@
-import { SendRequest, WorkStatus } from "../../rdma/verbs/index.ts"
-import type { MemoryRegion, QueuePair, SendOpcode } from "../../rdma/verbs/index.ts"
+import { SendOpcode, SendRequest, WorkStatus } from "../../rdma/verbs/index.ts"
+import type { MemoryRegion, QueuePair } from "../../rdma/verbs/index.ts"
 
 const FIRST_LENGTH = 64
 /** So many bytes at most go without asking for word of their end, so that memory comes back in time. */
@@ -42,7 +42,7 @@ export class Work extends SendRequest {
  * last of a batch asks for a completion, as those before it are complete by then.
  */
 export class SendRing {
-  /** Bytes of requests that aren't complete. */
+  /** Bytes on their way to the peer: of sends and writes that aren't complete. */
   queuedBytes = 0
   readonly #qp: QueuePair
   #works: Work[] = []
@@ -79,7 +79,7 @@ export class SendRing {
     work.lent = lent
     work.fence = false
     work.cancelled = false
-    this.queuedBytes += bytes
+    if (opcode !== SendOpcode.rdmaRead) this.queuedBytes += bytes
     return work
   }
 
@@ -140,7 +140,7 @@ export class SendRing {
   }
 
   #end(work: Work, ok: boolean): void {
-    this.queuedBytes -= work.bytes
+    if (work.opcode !== SendOpcode.rdmaRead) this.queuedBytes -= work.bytes
     const { lent, owner } = work
     work.lent = undefined
     work.owner = undefined

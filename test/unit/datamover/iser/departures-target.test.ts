@@ -158,14 +158,13 @@ describe("our iSER target, and initiators in use", () => {
   })
 
   test("the whole window of commands may come at once, right behind the final Login Response", async () => {
-    const world = await rawInitiator()
+    const world = await rawInitiator({ timing: { rnrDelayMs: 30_000 } })
     await world.login()
-    const { raw, end, until } = world
+    const { raw, end, until, clock } = world
     end.silent = true
-    // The raw end has no patience with a target that isn't ready.
     for (let i = 0; i < 128 + 64; i++) raw.send(message(command(i, 512, { write: true }), patternOf(i, 512)))
     await until("all", () => end.seen.length === 192)
-    assert.deepEqual(raw.failures, [])
+    assert.ok(clock.nowMs() < 10_000, "no message had to be sent again for want of a receive")
     await world.finish()
   })
 

@@ -183,6 +183,8 @@ export interface WorldOptions {
   /** Receives of the raw end during the login, and their length. */
   readonly receives?: number
   readonly receiveBytes?: number
+  /** How often our end may send again what the raw end has no receive for; 7: for ever. Default: never. */
+  readonly rnrRetryCount?: number
 }
 
 function makeWorld(options: WorldOptions) {
@@ -225,7 +227,7 @@ export async function rawInitiator(options: WorldOptions = {}) {
       ...(privateData && { privateData }),
       responderResources: options.responderResources ?? 16,
       initiatorDepth: 1,
-      rnrRetryCount: 0,
+      rnrRetryCount: options.rnrRetryCount ?? 0,
       disconnected: raw.disconnected,
     },
   )
@@ -285,7 +287,7 @@ export async function rawTarget(options: WorldOptions = {}) {
       .accept({
         qp: raw.qp,
         ...(privateData && { privateData }),
-        rnrRetryCount: 0,
+        rnrRetryCount: options.rnrRetryCount ?? 0,
         disconnected: raw.disconnected,
       })
       .then((connection) => {

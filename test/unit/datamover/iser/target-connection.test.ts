@@ -149,6 +149,27 @@ describe("iSER target: the connection", () => {
   })
 })
 
+describe("iSER target: a peer that takes nothing", () => {
+  test("no more of its requests are taken when too much waits for it, and all go on when it does", async () => {
+    const world = await rawInitiator({ receives: 1, rnrRetryCount: 7 })
+    await world.login()
+    const { raw, until, end, datamover } = world
+    const echo = patternOf(1, 8192)
+    end.onPdu = () => {
+      for (let i = 0; i < 16; i++) datamover.sendControl(encodePdu(NopIn, { initiatorTaskTag: i }), echo)
+    }
+    for (let i = 0; i < 100; i++) raw.send(message(encodePdu(NopOut, { initiatorTaskTag: i })))
+    await world.settle()
+    // 40 times 16 times 8 KiB are the five MiB that may wait.
+    assert.ok(end.seen.length >= 39 && end.seen.length <= 41, `${end.seen.length} were taken`)
+    assert.deepEqual(end.lost, [])
+    raw.receive(900)
+    await until("more", () => raw.messages.length === 900)
+    await until("more requests", () => end.seen.length > 90)
+    await world.finish()
+  })
+})
+
 describe("iSER target: what nobody asked for", () => {
   test("an initiator that says nothing of it gets three at a time: the last for a ping, whose answer makes room", async () => {
     const world = await rawInitiator({ keys: { peerMaxOutstandingUnexpectedPdus: undefined } })
