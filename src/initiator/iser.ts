@@ -1,7 +1,7 @@
 import type { Network } from "../base/byte-stream.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Random } from "../base/random.ts"
-import type { DataBufferBudget } from "../datamover/tcp/index.ts"
+import type { DataBufferBudget } from "../datamover/shared/index.ts"
 import type { InitiatorDatamover } from "../iscsi/da.ts"
 import type { PortalAddress } from "./login.ts"
 

@@ -4,7 +4,7 @@ import { DATA_BUFFER_BYTES_MAX } from "../base/limits.ts"
 import { type Log, silentLog } from "../base/log.ts"
 import { nodeNetwork } from "../base/node-network.ts"
 import { type Random, systemRandom } from "../base/random.ts"
-import { DataBufferBudget } from "../datamover/tcp/index.ts"
+import { DataBufferBudget } from "../datamover/shared/index.ts"
 import { defaultIserConnector, type IserConnector } from "./iser.ts"
 import { TransportMemory } from "./transport.ts"
 

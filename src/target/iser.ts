@@ -1,7 +1,7 @@
 import type { ByteStream, Network } from "../base/byte-stream.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Random } from "../base/random.ts"
-import type { DataBufferBudget } from "../datamover/tcp/index.ts"
+import type { DataBufferBudget } from "../datamover/shared/index.ts"
 import type { TargetDatamover } from "../iscsi/da.ts"
 
 /** What an iSER connection shares with the others of its network entity. */

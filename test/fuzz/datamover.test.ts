@@ -7,7 +7,8 @@ import { describe, test } from "node:test"
 import { SanletError } from "../../src/base/errors.ts"
 import { SeededRandom } from "../../src/base/random.ts"
 import { VirtualClock } from "../../src/base/virtual-clock.ts"
-import { DataBufferBudget, TcpInitiatorDatamover, TcpTargetDatamover } from "../../src/datamover/tcp/index.ts"
+import { DataBufferBudget } from "../../src/datamover/shared/index.ts"
+import { TcpInitiatorDatamover, TcpTargetDatamover } from "../../src/datamover/tcp/index.ts"
 import type { DatamoverKeys } from "../../src/iscsi/da.ts"
 import {
   DataIn,

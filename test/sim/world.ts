@@ -9,7 +9,7 @@ import {
 import type { SeededRandom } from "../../src/base/random.ts"
 import { SimNetwork } from "../../src/base/sim-network.ts"
 import { VirtualClock } from "../../src/base/virtual-clock.ts"
-import { DataBufferBudget } from "../../src/datamover/tcp/index.ts"
+import { DataBufferBudget } from "../../src/datamover/shared/index.ts"
 import { type Iser, iserOver } from "../../src/iser.ts"
 import { IwarpDevice } from "../../src/rdma/iwarp/index.ts"
 import { DiskUnit } from "../../src/scsi/sbc/disk-unit.ts"

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { SeededRandom } from "../../../../src/base/random.ts"
-import { DataBufferBudget } from "../../../../src/datamover/tcp/index.ts"
+import { DataBufferBudget } from "../../../../src/datamover/shared/index.ts"
 import { MemoryPool } from "../../../../src/datamover/shared/memory.ts"
 
 const never = () => false

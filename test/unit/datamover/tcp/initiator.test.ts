@@ -2,7 +2,8 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
-import { DataBufferBudget, TcpInitiatorDatamover } from "../../../../src/datamover/tcp/index.ts"
+import { DataBufferBudget } from "../../../../src/datamover/shared/index.ts"
+import { TcpInitiatorDatamover } from "../../../../src/datamover/tcp/index.ts"
 import type { DatamoverKeys } from "../../../../src/iscsi/da.ts"
 import {
   DataIn,

@@ -1,6 +1,7 @@
 /** A target's datamover with nothing but a test at the other end of its stream. */
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
-import { DataBufferBudget, TcpTargetDatamover } from "../../../../src/datamover/tcp/index.ts"
+import { DataBufferBudget } from "../../../../src/datamover/shared/index.ts"
+import { TcpTargetDatamover } from "../../../../src/datamover/tcp/index.ts"
 import type { DatamoverKeys } from "../../../../src/iscsi/da.ts"
 import { DataOut, encodePdu, ReadyToTransfer, ScsiResponse } from "../../../../src/iscsi/pdu/index.ts"
 import { End } from "../../../suites/datamover-ends.ts"

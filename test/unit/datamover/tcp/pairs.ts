@@ -7,11 +7,8 @@ import { nodeNetwork } from "../../../../src/base/node-network.ts"
 import { SeededRandom } from "../../../../src/base/random.ts"
 import { SimNetwork } from "../../../../src/base/sim-network.ts"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
-import {
-  DataBufferBudget,
-  TcpInitiatorDatamover,
-  TcpTargetDatamover,
-} from "../../../../src/datamover/tcp/index.ts"
+import { DataBufferBudget } from "../../../../src/datamover/shared/index.ts"
+import { TcpInitiatorDatamover, TcpTargetDatamover } from "../../../../src/datamover/tcp/index.ts"
 import type { DatamoverPair } from "../../../suites/datamover.ts"
 
 async function join(
