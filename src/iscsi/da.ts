@@ -2,6 +2,7 @@ import type { DataBuffer } from "../base/buffers.ts"
 import type { Endpoint } from "../base/byte-stream.ts"
 import type { Eventually } from "../base/completion.ts"
 import { SanletError } from "../base/errors.ts"
+import { COMMAND_WINDOW, ISER_RECEIVES_MAX, ISER_UNEXPECTED_PDUS } from "../base/limits.ts"
 
 /**
  * The Datamover Architecture's primitives (RFC 5047): the seam between iSCSI and how bytes move. Above it nobody
@@ -89,6 +90,21 @@ export interface DatamoverKeys {
   readonly peerMaxOutstandingUnexpectedPdus?: number | undefined
   /** Whether the Write STag stands for the solicited data alone. Running code declares nothing, and means that it does. */
   readonly taggedBufferForSolicitedDataOnly?: boolean | undefined
+}
+
+/** PDUs of unsolicited data a command may bring besides its own; over iSER each takes a receive (RFC 7145 §8.1.1). */
+export function unsolicitedPdusMax(keys: DatamoverKeys): number {
+  const { initialR2T, immediateData, firstBurstLength, maxRecvDataSegmentLength } = keys
+  if (initialR2T) return 0
+  const firstBytes = immediateData ? maxRecvDataSegmentLength : 0
+  return Math.max(0, Math.ceil((firstBurstLength - firstBytes) / maxRecvDataSegmentLength))
+}
+
+/** Commands a target lets come at a time: over iSER no more than there is room for, with all they may bring. */
+export function commandWindow(keys: DatamoverKeys): number {
+  if (!keys.rdmaExtensions) return COMMAND_WINDOW
+  const room = Math.floor((ISER_RECEIVES_MAX - ISER_UNEXPECTED_PDUS) / (1 + unsolicitedPdusMax(keys)))
+  return Math.max(1, Math.min(COMMAND_WINDOW, room))
 }
 
 /** What both roles ask of a datamover. */

@@ -2,8 +2,8 @@ import type { DataBuffer } from "../../base/buffers.ts"
 import type { Endpoint } from "../../base/byte-stream.ts"
 import type { Clock } from "../../base/clock.ts"
 import type { Eventually } from "../../base/completion.ts"
-import { COMMAND_WINDOW, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
-import { DatamoverError, TaskAbortedError } from "../../iscsi/da.ts"
+import { ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
+import { commandWindow, DatamoverError, TaskAbortedError, unsolicitedPdusMax } from "../../iscsi/da.ts"
 import type { DatamoverKeys, TargetDatamover } from "../../iscsi/da.ts"
 import { ISCSI_RESERVED_TAG, Opcode, RejectReason } from "../../iscsi/pdu/index.ts"
 import { addressHighAt, addressLowAt, SendOpcode } from "../../rdma/verbs/index.ts"
@@ -74,10 +74,7 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
    */
   protected receivesNeeded(): number {
     if (this.keys.rdmaExtensions === false) return DISCOVERY_RECEIVES
-    const { initialR2T, immediateData, firstBurstLength, maxRecvDataSegmentLength } = this.keys
-    const firstBytes = immediateData ? maxRecvDataSegmentLength : 0
-    const more = initialR2T ? 0 : Math.ceil((firstBurstLength - firstBytes) / maxRecvDataSegmentLength)
-    return COMMAND_WINDOW * (1 + Math.max(0, more)) + ISER_UNEXPECTED_PDUS
+    return commandWindow(this.keys) * (1 + unsolicitedPdusMax(this.keys)) + ISER_UNEXPECTED_PDUS
   }
 
   // ------------------------------------------------------------------------------------------ the iSCSI layer's calls

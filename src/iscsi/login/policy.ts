@@ -55,7 +55,7 @@ export interface Admission {
   readonly kind: "admitted"
   /** 1 to 65535: the new session's, or the one joined. */
   readonly tsih: number
-  /** For the final Login Response; absent: ExpCmdSN is the login's CmdSN, MaxCmdSN the whole COMMAND_WINDOW. */
+  /** For the final Login Response; absent: ExpCmdSN is the login's CmdSN, MaxCmdSN the whole commandWindow. */
   readonly expCmdSn?: number
   readonly maxCmdSn?: number
 }

@@ -1,9 +1,10 @@
 import { isPromise, type Eventually } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
-import { COMMAND_WINDOW, LOGIN_DATA_SEGMENT_BYTES_MAX, LOGIN_ROUNDS_MAX } from "../../base/limits.ts"
+import { LOGIN_DATA_SEGMENT_BYTES_MAX, LOGIN_ROUNDS_MAX } from "../../base/limits.ts"
 import type { Random } from "../../base/random.ts"
 import { serialAdd } from "../../wire/serial.ts"
 import { parseList, TextError, type TextPair } from "../../wire/text.ts"
+import { commandWindow } from "../da.ts"
 import type { LoginRequest } from "../pdu/login.ts"
 import { LoginStatus, loginStatusText } from "../spec/login-status.ts"
 import { LoginStage } from "../spec/stage.ts"
@@ -283,7 +284,7 @@ export class TargetLogin {
     if (this.#failed) return this.#refusedAlready()
     this.#ended = true
     const expCmdSn = decision.expCmdSn ?? request.cmdSn
-    const maxCmdSn = decision.maxCmdSn ?? serialAdd(expCmdSn, COMMAND_WINDOW - 1)
+    const maxCmdSn = decision.maxCmdSn ?? serialAdd(expCmdSn, commandWindow(candidate.keys) - 1)
     const header = encodeLoginResponse(request, {
       transit: true,
       continue: false,
@@ -312,7 +313,8 @@ export class TargetLogin {
       tsih: request.tsih,
       statSn: this.#statSn,
       expCmdSn: request.cmdSn,
-      maxCmdSn: serialAdd(request.cmdSn, COMMAND_WINDOW - 1),
+      // How many there may be is only known in the end, and MaxCmdSN never goes back (RFC 7143 §4.2.2.1).
+      maxCmdSn: request.cmdSn,
       status: LoginStatus.success,
     })
     this.#statSn = serialAdd(this.#statSn, 1)

@@ -1,6 +1,6 @@
 import { isPromise } from "../../base/completion.ts"
-import { COMMAND_WINDOW, HELD_BYTES_MAX, IMMEDIATE_COMMANDS_MAX } from "../../base/limits.ts"
-import type { ReceivedPdu } from "../da.ts"
+import { HELD_BYTES_MAX, IMMEDIATE_COMMANDS_MAX } from "../../base/limits.ts"
+import { commandWindow, type ReceivedPdu } from "../da.ts"
 import type { NegotiatedKeys } from "../login/keys.ts"
 import { CommandWindow } from "./command-window.ts"
 import { HeldPdu } from "./held-pdu.ts"
@@ -63,7 +63,7 @@ export class TargetSession {
   ) {
     this.identity = identity
     this.keys = keys
-    this.window = new CommandWindow(firstCmdSn, COMMAND_WINDOW)
+    this.window = new CommandWindow(firstCmdSn, commandWindow(keys))
     this.#onEnd = onEnd
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
