@@ -5,7 +5,7 @@ import { workStatusName } from "../verbs/index.ts"
 import type { Connection, Disconnection, DisconnectReason, WorkStatus } from "../verbs/index.ts"
 import type { RegionUser, SoftwareRegion } from "../verbs/software/memory.ts"
 import type { IwarpDevice } from "./device.ts"
-import { areOneMachine, isLong, payloadBytesOf } from "./fpdu-size.ts"
+import { areOneMachine, isLong, knowsAllWays, payloadBytesOf } from "./fpdu-size.ts"
 import { Inbox } from "./inbox.ts"
 import type { Enhanced } from "./mpa/frame.ts"
 import { Outbox } from "./outbox.ts"
@@ -74,7 +74,8 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
     this.privateData = end.privateData
     this.responderResources = end.responderResources
     this.initiatorDepth = end.initiatorDepth
-    this.payloadBytes = payloadBytesOf(device.fpduSize, areOneMachine(this.local, this.remote))
+    const long = areOneMachine(this.local, this.remote) || knowsAllWays(end.rtr)
+    this.payloadBytes = payloadBytesOf(device.fpduSize, long)
     this.outbox = new Outbox(stream, device.memory.slabs, this, () => this.#taken())
     this.requester = new Requester(this)
     this.responder = new Responder(this)

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../../base/byte-stream.ts"
+import type { Enhanced } from "./mpa/frame.ts"
 import type { FpduSize } from "./options.ts"
 import { UNTAGGED_BYTES } from "./wire.ts"
 
@@ -10,6 +11,8 @@ import { UNTAGGED_BYTES } from "./wire.ts"
  *
  * - The two ends are one machine: its own interface has segments of almost 64 KiB.
  * - The peer has sent an FPDU longer than a segment of any network: then it doesn't go by segments itself.
+ * - The peer can begin in all three ways of RFC 6581's peer-to-peer model, as we can, and so two of us know each
+ *   other. Adapters' drivers say the one that their firmware does (cxgb4, irdma, nes), siw two.
  * - Whoever makes the device says so.
  */
 
@@ -35,6 +38,10 @@ export function payloadBytesOf(size: FpduSize, long: boolean): number {
 
 /** Whether a peer that has sent a ULPDU of so many bytes shows by it that it takes long ones. */
 export const isLong = (ulpduBytes: number): boolean => ulpduBytes > SEGMENT_BYTES_MAX
+
+/** Whether a peer that begins in these ways shows by it that it is software, and takes long FPDUs. */
+export const knowsAllWays = (rtr: Enhanced | undefined): boolean =>
+  rtr !== undefined && rtr.rtrSend && rtr.rtrWrite && rtr.rtrRead
 
 /** Whether the two ends are on one machine. */
 export const areOneMachine = (local: Endpoint, remote: Endpoint): boolean =>

@@ -79,7 +79,8 @@ export class Requester {
     // A read's request is all of it.
     if (place === undefined) return true
     const { qp, outbox } = this.#connection
-    if (place.inlineData === undefined && !isAllowed(qp.table, qp.pd, place, 0)) {
+    // What begins has just been checked; later its memory may be gone.
+    if (this.#offset > 0 && place.inlineData === undefined && !isAllowed(qp.table, qp.pd, place, 0)) {
       this.#refuse(place, WorkStatus.localProtectionError)
       return false
     }

@@ -192,6 +192,8 @@ export interface RawOptions {
   readonly device?: IwarpOptions
   readonly connection?: Partial<ConnectOptions>
   readonly memoryBytes?: number
+  /** The peer's address, when it isn't on this machine. */
+  readonly far?: string
 }
 
 /** An end of ours, and the stream it hangs on: the test is the peer. */
@@ -208,6 +210,8 @@ export class Raw {
   constructor(options: RawOptions = {}) {
     this.device = new IwarpDevice({ clock: this.clock, random: new SeededRandom(1), ...options.device })
     this.end = new VerbsEnd(this.device, options.memoryBytes ?? 65536)
+    if (options.far !== undefined)
+      Object.assign(this.stream, { remote: { address: options.far, port: 50_000 } })
   }
 
   /** Somebody has connected to us. */

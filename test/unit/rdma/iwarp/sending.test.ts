@@ -83,13 +83,29 @@ describe("messages", () => {
       [8000, ETHERNET_PAYLOAD],
       [9000, 60 * KiB],
     ] as const) {
-      const far = await acceptedRaw({ memoryBytes: 100_000 })
-      // As if it were another machine, which the stream of the test isn't.
-      const connection = far.connection as unknown as { payloadBytes: number }
-      connection.payloadBytes = ETHERNET_PAYLOAD
-      await far.feed(write(far.end.mr, 0, new Uint8Array(seen)))
-      far.end.send(1, 0, 100_000)
-      assert.equal((await far.sent())[0]?.payload.length, wanted)
+      const raw = await acceptedRaw({ memoryBytes: 100_000, far: "10.0.0.9" })
+      await raw.feed(write(raw.end.mr, 0, new Uint8Array(seen)))
+      raw.end.send(1, 0, 100_000)
+      assert.equal((await raw.sent())[0]?.payload.length, wanted)
+    }
+  })
+
+  test("are long to a peer that can begin in every way, and so is one like us", async () => {
+    for (const [ways, wanted] of [
+      [depths(4, 4, 0xc000, 0xc000), 60 * KiB],
+      [depths(4, 4, 0x8000, 0xc000), ETHERNET_PAYLOAD],
+      [depths(4, 4, 0xc000, 0x8000), ETHERNET_PAYLOAD],
+      [depths(4, 4), ETHERNET_PAYLOAD],
+    ] as const) {
+      const options = { memoryBytes: 100_000, far: "10.0.0.9" }
+      const raw = await connectedRaw(options, { privateData: ways })
+      raw.stream.written()
+      raw.end.send(1, 0, 100_000)
+      assert.equal((await raw.sent())[0]?.payload.length, wanted)
+      const told = await connectedRaw({ ...options, device: { fpduBytes: "mss" } }, { privateData: ways })
+      told.stream.written()
+      told.end.send(1, 0, 100_000)
+      assert.equal((await told.sent())[0]?.payload.length, ETHERNET_PAYLOAD)
     }
   })
 
