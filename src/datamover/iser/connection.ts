@@ -4,12 +4,19 @@ import type { Clock, Timer } from "../../base/clock.ts"
 import { CLOSE_DEADLINE_MS, ISER_UNEXPECTED_PDUS } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import type { Datamover, DatamoverKeys, DatamoverUpcalls, RunningNumbers } from "../../iscsi/da.ts"
-import { BHS_BYTES, ISCSI_RESERVED_TAG } from "../../iscsi/pdu/index.ts"
+import { BHS_BYTES, ISCSI_RESERVED_TAG, Opcode } from "../../iscsi/pdu/index.ts"
 import { SendOpcode } from "../../rdma/verbs/index.ts"
 import { ArrivedPdu } from "../shared/arrived-pdu.ts"
 import { LOGIN_KEYS } from "../shared/login-keys.ts"
 import type { Channel, ChannelUser } from "./channel.ts"
-import { badMessage, ISER_HEADER_BYTES, MessageType, messageType, writeControlHeader } from "./message.ts"
+import {
+  badMessage,
+  ISER_HEADER_BYTES,
+  MessageType,
+  messageType,
+  writeControlHeader,
+  WSV,
+} from "./message.ts"
 import type { RemoteMemory } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import type { Work } from "./send-ring.ts"
@@ -84,6 +91,7 @@ export abstract class IserConnection implements Datamover, ChannelUser {
     pdu.ahsBytes = (lengths >>> 24) * 4
     pdu.dataAt = pdu.ahsAt + pdu.ahsBytes
     pdu.dataBytes = lengths & 0xffffff
+    if (pduBytes === BHS_BYTES + pdu.ahsBytes && (flags & WSV) !== 0) forgetMissingData(pdu, view)
     // The padding may be missing: whoever gets the length of a message needs none, and some send none.
     const wholeBytes = BHS_BYTES + pdu.ahsBytes + pdu.dataBytes
     if (pduBytes < wholeBytes || pduBytes > ((wholeBytes + 3) & ~3))
@@ -269,4 +277,14 @@ const NOWHERE = {
   view: new DataView(new ArrayBuffer(0)),
   hold() {},
   release() {},
+}
+
+/**
+ * libiscsi before 1.20 tells of immediate data, and leaves it out of the message: its Write STag covers all of the data,
+ * so the command is taken for one without any.
+ */
+function forgetMissingData(pdu: ArrivedPdu, view: DataView): void {
+  if ((view.getUint8(pdu.at) & 0x3f) !== Opcode.scsiCommand) return
+  pdu.dataBytes = 0
+  view.setUint32(pdu.at + 4, (pdu.ahsBytes / 4) << 24)
 }

@@ -107,6 +107,20 @@ describe("our iSER target, and initiators in use", () => {
     await world.finish()
   })
 
+  test("libiscsi before 1.20: immediate data that is told of and doesn't come is fetched", async () => {
+    const world = await rawInitiator({ privateData: Uint8Array.of(0xc0, 0, 0, 0) })
+    await world.login()
+    const { raw, until, end } = world
+    const data = patternOf(1, 4096)
+    const announced = message(command(1, 4096, { write: true }), undefined, { write: raw.lend(data) })
+    announced.writeUIntBE(4096, ISER + 5, 3) // DataSegmentLength
+    const before = raw.messages.length
+    raw.send(announced)
+    await until("the response", () => raw.messages.length > before)
+    assertBytes(end.written.get(1), data)
+    await world.finish()
+  })
+
   test("ib_iser, libiscsi: receives have room for 128 bytes of data, whatever was declared", async () => {
     const keys = {
       taggedBufferForSolicitedDataOnly: undefined,
