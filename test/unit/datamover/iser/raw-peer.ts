@@ -313,7 +313,8 @@ export async function rawTarget(options: WorldOptions = {}) {
     datamover: datamover!,
     end,
     keys,
-    async login() {
+    /** `behind`: what the target sends right behind its final Login Response. */
+    async login(behind: readonly Uint8Array[] = []) {
       end.onPdu = () => {
         end.onPdu = () => {}
         datamover!.noticeKeyValues(keys)
@@ -323,7 +324,8 @@ export async function rawTarget(options: WorldOptions = {}) {
       datamover!.sendControl(encodePdu(LoginRequest, { transit: true, currentStage: 1, nextStage: 3 }))
       await until("the request", () => raw.messages.length === 1)
       raw.send(message(encodePdu(LoginResponse, { transit: true })))
-      await until("the login", () => end.seen.length === 1)
+      for (const bytes of behind) raw.send(bytes)
+      await until("the login", () => end.seen.length === 1 + behind.length)
       raw.messages.length = 0
       end.seen.length = 0
     },

@@ -206,6 +206,39 @@ describe("iSER target: tasks that end early", () => {
     await world.finish()
   })
 
+  test("so it is when only a part of what was asked for has been asked of the initiator", async () => {
+    const world = await rawInitiator({
+      responderResources: 1,
+      keys: { maxBurstLength: 20_000 },
+      timing: { latencyMs: [5, 5], segmentBytes: [500, 500] },
+    })
+    await world.login()
+    const { raw, until, end, datamover } = world
+    const bytes = 100_000
+    let filled: Uint8Array | undefined
+    let rejected = false
+    end.onPdu = () => {
+      const memory = datamover.allocateDataOut(1, bytes)
+      assert.ok(!(memory instanceof Promise))
+      filled = memory.bytes
+      datamover.getData(1, 0, 0, 0, memory.bytes).catch(() => {
+        rejected = true
+        memory.release()
+      })
+    }
+    const region = raw.lend(new Uint8Array(bytes).fill(0x11))
+    raw.send(message(command(1, bytes, { write: true }), undefined, { write: region }))
+    await until("some data", () => filled?.[100] === 0x11)
+    datamover.deallocateTaskResources(1)
+    await world.clock.advance(20)
+    assert.equal(rejected, false)
+    await until("the rejection", () => rejected)
+    region.invalidate()
+    await world.settle()
+    assert.deepEqual(end.lost, [], "nothing more was asked for")
+    await world.finish()
+  })
+
   test("what other tasks are answered doesn't wait for RDMA Reads under way, CHECK CONDITION neither", async () => {
     const world = await rawInitiator({ timing: { latencyMs: [5, 5], segmentBytes: [500, 500] } })
     await world.login()
