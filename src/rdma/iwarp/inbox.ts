@@ -6,7 +6,8 @@ import { FPDU_BYTES_MAX, FPDU_CRC_BYTES, FPDU_LENGTH_BYTES, TAGGED_BYTES, traile
 const SHARED_BYTES = 256 * 1024
 /** Memory for the FPDU of which only a part has come. */
 const SMALL_BYTES = 4096
-const LARGE_BYTES = FPDU_BYTES_MAX + 8192
+/** Room for two: with no more than one in it, a stream of long FPDUs would take twice as many reads. */
+const LARGE_BYTES = 2 * FPDU_BYTES_MAX + 8192
 const SMALL_KEPT = 256
 const LARGE_KEPT = 16
 /** From so many missing bytes of payload on they are received straight to where they belong. */
