@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { encodePdu, NopIn, NopOut, Opcode, ScsiResponse } from "../../../../src/iscsi/pdu/index.ts"
+import {
+  encodePdu,
+  LogoutRequest,
+  NopIn,
+  NopOut,
+  Opcode,
+  ScsiResponse,
+} from "../../../../src/iscsi/pdu/index.ts"
 import { assertBytes, patternOf } from "../../../suites/datamover-ends.ts"
 import { ISER, MESSAGE, message, rawTarget } from "./raw-peer.ts"
 import type { InitiatorWorld } from "./raw-peer.ts"
@@ -136,6 +143,26 @@ describe("our iSER initiator, and targets in use", () => {
     await until("the end", () => end.lost.length === 1)
     assert.equal((end.lost[0] as { code?: string }).code, "ERR_ISER_MESSAGE")
     await world.finish()
+  })
+
+  test("after a logout the target disconnects: it is given its time, and no more", async () => {
+    for (const disconnects of [true, false]) {
+      const world = await rawTarget()
+      await world.login()
+      const { raw, end, until, datamover, clock } = world
+      const beganMs = clock.nowMs()
+      datamover.sendControl(encodePdu(LogoutRequest, { immediate: true, initiatorTaskTag: 1 }))
+      datamover.connectionClose()
+      await until("the request", () => raw.messages.length === 1)
+      await clock.advance(1000)
+      assert.equal(raw.ended, undefined)
+      if (disconnects) raw.connection!.disconnect()
+      await until("the end", () => raw.ended !== undefined)
+      assert.equal(raw.ended, disconnects ? "local" : "peer")
+      assert.equal(clock.nowMs() - beganMs < 5000, disconnects)
+      assert.deepEqual(end.lost, [])
+      await world.finish()
+    }
   })
 
   test("isert answers a ping without its data", async () => {
