@@ -151,7 +151,7 @@ export const MPA_PRIVATE_DATA_RECEIVED_BYTES_MAX = 512
 /** From accepting a stream to its whole MPA Request, and from our Reply to the message that makes it established, in ms. */
 export const MPA_DEADLINE_MS = 5_000
 /** What an iWARP connection has handed to its stream and the system hasn't taken; beyond, requests wait, in bytes. */
-export const IWARP_SEND_BYTES_HIGH = 512 * 1024
+export const IWARP_SEND_BYTES_HIGH = 2 * 1024 * 1024
 /** How long a command of an initiator's that was given no time may be under way, in ms; somewhat later it is aborted. */
 export const COMMAND_DEADLINE_MS = 120_000
 /** How long an initiator waits for the RDMA connection its login is to go over, in ms; and how long where TCP would do as well, in ms. */
