@@ -104,7 +104,7 @@ export class Channel {
       undo.push(() => this.qp.destroy())
       this.sends = new SendRing(this.qp)
       this.receives = new ReceiveRing(memoryOf(device), pd, this.qp, () => this.#receivesGone())
-      // Login is strictly question and answer: one receive is all it takes, and all that peers have (rdma.md 1.3).
+      // Login is strictly question and answer: one receive is all it takes, and all that peers have.
       this.receives.grow(1, LOGIN_DATA_SEGMENT_BYTES_MAX)
       this.receives.post()
     } catch (error) {

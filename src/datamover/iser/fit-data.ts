@@ -3,7 +3,7 @@ import { Opcode } from "../../iscsi/pdu/index.ts"
 
 /**
  * What of a PDU's data the initiator has room for, where that is less: ib_iser and libiscsi have receives for 128 bytes of
- * data, no more (rdma.md 1.5). What can't be cut is sent in shorter pieces by the iSCSI layer.
+ * data, no more. What can't be cut is sent in shorter pieces by the iSCSI layer.
  */
 export function fitData(
   opcode: number,

@@ -19,7 +19,7 @@ import { badMessage, RSV, WSV } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { Regions } from "./regions.ts"
 
-/** Immediate requests a target has room for when it doesn't say how many (rdma.md 1.5). */
+/** Immediate requests a target has room for when it doesn't say how many: isert and tgt have some beside their window. */
 const FIELD_UNEXPECTED_PDUS = 8
 const IMMEDIATE = 0x40
 const TRANSIT_TO_FULL_FEATURE = 0x83

@@ -49,7 +49,7 @@ export class TargetTasks {
 
   /**
    * Which byte of the data stands at the Write STag's base. RFC 7145 §6.9 has it be the first, unless the initiator
-   * declares TaggedBufferForSolicitedDataOnly=Yes; but all running code declares nothing and means Yes (rdma.md 1.7):
+   * declares TaggedBufferForSolicitedDataOnly=Yes; but all running code declares nothing and means Yes:
    * the base stands behind the unsolicited data. Only who says No means No.
    */
   #writeFrom({ view, at, dataBytes }: ArrivedPdu): number {

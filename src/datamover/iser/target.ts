@@ -24,8 +24,7 @@ import { TargetTasks } from "./target-tasks.ts"
 import type { TargetTask } from "./target-task.ts"
 
 /**
- * PDUs nobody asked for that an initiator has room for when it doesn't say how many: ib_iser has four receives for them
- * (rdma.md 1.9).
+ * PDUs nobody asked for that an initiator has room for when it doesn't say how many: ib_iser has four receives for them.
  */
 const FIELD_UNEXPECTED_PDUS = 3
 
