@@ -1,7 +1,7 @@
 /**
- * The other way to begin iSER, and RFC 7145's own (§5.1): the login goes over plain TCP, and when it has agreed on
- * RDMAExtensions the connection turns to RDMA behind the final Login Response. These datamovers are TCP until then, and
- * stay it when nothing of the kind was agreed on.
+ * The other way to begin iSER, and RFC 7145's own (§5.1): the login goes over plain TCP, and when it has
+ * agreed on RDMAExtensions the connection turns to RDMA behind the final Login Response. These datamovers are
+ * TCP until then, and stay it when nothing of the kind was agreed on.
  */
 import type { DataBuffer } from "../base/buffers.ts"
 import type { ByteStream, Endpoint } from "../base/byte-stream.ts"
@@ -27,8 +27,9 @@ interface LateOptions extends IserOptions {
 
 export interface LateTargetOptions extends LateOptions {
   /**
-   * Waits for the initiator's request for an RDMA connection over a stream that was started; `head`: what of it is read
-   * already. One of both calls comes, once, from the event loop; destroying the stream ends the wait.
+   * Waits for the initiator's request for an RDMA connection over a stream that was started; `head`: what of
+   * it is read already. One of both calls comes, once, from the event loop; destroying the stream ends the
+   * wait.
    */
   readonly adopt: (
     stream: ByteStream,

@@ -1,7 +1,7 @@
 /**
- * Mutated messages and RDMA against both roles of the iSER datamover, by a peer of nothing but verbs. The oracle: only
- * typed errors end a connection, nothing is touched but memory that was lent, while it was lent, and when it is over
- * nothing is lent and nothing waits.
+ * Mutated messages and RDMA against both roles of the iSER datamover, by a peer of nothing but verbs. The
+ * oracle: only typed errors end a connection, nothing is touched but memory that was lent, while it was lent,
+ * and when it is over nothing is lent and nothing waits.
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"

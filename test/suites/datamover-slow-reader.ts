@@ -25,7 +25,10 @@ export async function slowReader({ pair, target, initiator }: Ends): Promise<voi
   else await pausedReader({ pair, target, initiator })
 }
 
-/** With RDMA data goes past the initiator: only a network that takes nothing holds it up, and commands as well. */
+/**
+ * With RDMA data goes past the initiator: only a network that takes nothing holds it up, and commands as
+ * well.
+ */
 async function stalledReader(
   { pair, target, initiator }: Ends,
   stall: (stalled: boolean) => void,

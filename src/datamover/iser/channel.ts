@@ -35,8 +35,8 @@ export interface ChannelUser {
 }
 
 /**
- * An RDMA connection with all it takes: queue pair, completion queues, receives, memory. Everything that happens is
- * handled in turns of the event loop; what a turn gives cause to send leaves together at its end.
+ * An RDMA connection with all it takes: queue pair, completion queues, receives, memory. Everything that
+ * happens is handled in turns of the event loop; what a turn gives cause to send leaves together at its end.
  *
  *     made (one receive posted) -> established -> start -> end | the peer's end -> drained -> destroyed
  */
@@ -179,8 +179,8 @@ export class Channel {
   #sendEnded(completion: WorkCompletion): void {
     const { wrId, status, opcode } = completion
     if (status === WorkStatus.success) {
-      // Elsewhere the end of a send only says that its memory is free; but while much waits, that it goes on is all there
-      // is to see of the peer.
+      // Elsewhere the end of a send only says that its memory is free; but while much waits, that it goes on
+      // is all there is to see of the peer.
       const told = this.#acknowledged || opcode === CompletionOpcode.rdmaRead
       if (told || this.sends.queuedBytes >= BACKLOG_BYTES) this.activity++
     } else if (status !== WorkStatus.workRequestFlushedError) {
@@ -300,7 +300,10 @@ export class Channel {
     this.#settleSoon()
   }
 
-  /** Delivers nothing any more; calls `quiet` once all that was to be sent has been. The user isn't told of the end. */
+  /**
+   * Delivers nothing any more; calls `quiet` once all that was to be sent has been. The user isn't told of
+   * the end.
+   */
   endWhenSent(quiet: () => void): void {
     this.#asked = true
     if (this.over) return

@@ -26,8 +26,9 @@ import { UnexpectedPdus } from "./unexpected.ts"
 export const DISCOVERY_RECEIVES = 16
 
 /**
- * What both roles share of an iSCSI connection over iSER (RFC 7145): control-type PDUs as Sends, the receives they come
- * in, the beginning and the end. Login PDUs pass the same way, as in all running code: RDMA is there before the login.
+ * What both roles share of an iSCSI connection over iSER (RFC 7145): control-type PDUs as Sends, the receives
+ * they come in, the beginning and the end. Login PDUs pass the same way, as in all running code: RDMA is
+ * there before the login.
  */
 export abstract class IserConnection implements Datamover, ChannelUser {
   readonly transport = "iser"
@@ -58,7 +59,10 @@ export abstract class IserConnection implements Datamover, ChannelUser {
 
   // ------------------------------------------------------------------------------------------ for subclasses
 
-  /** A control-type PDU, checked for its lengths; `flags`: the first byte of the message, which begins at `messageAt`. */
+  /**
+   * A control-type PDU, checked for its lengths; `flags`: the first byte of the message, which begins at
+   * `messageAt`.
+   */
   protected abstract arrived(pdu: ArrivedPdu, flags: number, messageAt: number, invalidatedRkey: number): void
   /** A message that is no control-type PDU. Throws DatamoverError for what may not come. */
   protected abstract otherArrived(slot: ReceiveSlot, bytes: number, first: boolean): void
@@ -187,8 +191,8 @@ export abstract class IserConnection implements Datamover, ChannelUser {
   // ------------------------------------------------------------------------------------------ sending
 
   /**
-   * Sends a PDU nobody asked for, by `send`, or holds it back until the peer has room for it. `tag` names it in its
-   * answer, if it gets one; `number` as for UnexpectedPdus.
+   * Sends a PDU nobody asked for, by `send`, or holds it back until the peer has room for it. `tag` names it
+   * in its answer, if it gets one; `number` as for UnexpectedPdus.
    */
   protected sendUnexpected(
     header: Uint8Array,
@@ -217,8 +221,8 @@ export abstract class IserConnection implements Datamover, ChannelUser {
   }
 
   /**
-   * A control-type PDU as one message, copied side by side into registered memory. It leaves when `leave` is called with
-   * its request.
+   * A control-type PDU as one message, copied side by side into registered memory. It leaves when `leave` is
+   * called with its request.
    */
   protected put(
     header: Uint8Array,
@@ -280,8 +284,8 @@ const NOWHERE = {
 }
 
 /**
- * libiscsi before 1.20 tells of immediate data, and leaves it out of the message: its Write STag covers all of the data,
- * so the command is taken for one without any.
+ * libiscsi before 1.20 tells of immediate data, and leaves it out of the message: its Write STag covers all
+ * of the data, so the command is taken for one without any.
  */
 function forgetMissingData(pdu: ArrivedPdu, view: DataView): void {
   if ((view.getUint8(pdu.at) & 0x3f) !== Opcode.scsiCommand) return

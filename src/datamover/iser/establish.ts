@@ -12,7 +12,10 @@ import { encodePrivateData, takesRemoteInvalidate } from "./private-data.ts"
 import { memoryOf } from "./registered-memory.ts"
 import { IserTargetDatamover } from "./target.ts"
 
-/** RDMA Reads of a target's that an initiator asks for, and of an initiator's that a target serves: none is ever made. */
+/**
+ * RDMA Reads of a target's that an initiator asks for, and of an initiator's that a target serves: none is
+ * ever made.
+ */
 const OTHER_WAY_READS = 1
 
 interface Ends {
@@ -21,9 +24,9 @@ interface Ends {
 }
 
 /**
- * Takes the request for an iSER connection: the target's end, whose login comes in it. Rejects with a NetworkError when
- * the initiator has gone, a DatamoverError or VerbsError when there is no room for another one; the request is then
- * rejected.
+ * Takes the request for an iSER connection: the target's end, whose login comes in it. Rejects with a
+ * NetworkError when the initiator has gone, a DatamoverError or VerbsError when there is no room for another
+ * one; the request is then rejected.
  */
 export async function acceptIser(
   request: ConnectionRequest,
@@ -58,7 +61,10 @@ function acceptance(
   }
 }
 
-/** The target's end of a connection that is going to be RDMA, and the initiator's request for that, once it comes. */
+/**
+ * The target's end of a connection that is going to be RDMA, and the initiator's request for that, once it
+ * comes.
+ */
 export interface AwaitedTarget {
   readonly datamover: IserTargetDatamover
   readonly requested: (request: ConnectionRequest) => void
@@ -67,8 +73,8 @@ export interface AwaitedTarget {
 }
 
 /**
- * The target's end of a connection that has logged in over TCP and is about to turn to iSER (RFC 7145 §5.1). What it sends
- * waits for the connection. `giveUp` ends the wait. Throws VerbsError.
+ * The target's end of a connection that has logged in over TCP and is about to turn to iSER (RFC 7145 §5.1).
+ * What it sends waits for the connection. `giveUp` ends the wait. Throws VerbsError.
  */
 export function awaitIser(ends: Ends, options: IserOptions, giveUp: () => void): AwaitedTarget {
   const channel = new Channel(options, memoryOf(options.device).forTarget())
@@ -101,8 +107,9 @@ function proposal(channel: Channel): ConnectOptions {
 }
 
 /**
- * Makes an iSER connection by `connect`, which is device.connect to somewhere or connectOver a stream: the initiator's
- * end, to log in through. Rejects with a DatamoverError or VerbsError when there is no room for it, and as `connect` does.
+ * Makes an iSER connection by `connect`, which is device.connect to somewhere or connectOver a stream: the
+ * initiator's end, to log in through. Rejects with a DatamoverError or VerbsError when there is no room for
+ * it, and as `connect` does.
  */
 export async function connectIser(
   connect: (options: ConnectOptions) => Promise<Connection>,
@@ -121,8 +128,8 @@ export async function connectIser(
 }
 
 /**
- * The initiator's end of a connection that has logged in over TCP and turns to iSER by `connect` now. What it sends waits
- * for the connection. Throws VerbsError.
+ * The initiator's end of a connection that has logged in over TCP and turns to iSER by `connect` now. What it
+ * sends waits for the connection. Throws VerbsError.
  */
 export function turnToIser(
   connect: (options: ConnectOptions) => Promise<Connection>,

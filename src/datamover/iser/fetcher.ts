@@ -13,8 +13,8 @@ interface Fetch {
 }
 
 /**
- * Get_Data as RDMA Reads (RFC 7145 §7.3.6): at most as many under way as the initiator serves, so that what is sent
- * behind them isn't held up in the send queue; each no longer than the burst an R2T might ask for.
+ * Get_Data as RDMA Reads (RFC 7145 §7.3.6): at most as many under way as the initiator serves, so that what
+ * is sent behind them isn't held up in the send queue; each no longer than the burst an R2T might ask for.
  */
 export class Fetcher implements TransferUser {
   /** MaxBurstLength, in bytes. */
@@ -33,7 +33,10 @@ export class Fetcher implements TransferUser {
     return this.#lateReads
   }
 
-  /** Fetches [bufferOffset, bufferOffset + bytes) of the task's data to memory[at...]. Rejects with TaskAbortedError. */
+  /**
+   * Fetches [bufferOffset, bufferOffset + bytes) of the task's data to memory[at...]. Rejects with
+   * TaskAbortedError.
+   */
   fetch(
     task: TargetTask,
     bufferOffset: number,
@@ -88,7 +91,10 @@ export class Fetcher implements TransferUser {
     if (task.ended) this.#lateReads--
   }
 
-  /** The task, whose `ended` was set just now: nothing more is fetched for it; what is under way is waited for. */
+  /**
+   * The task, whose `ended` was set just now: nothing more is fetched for it; what is under way is waited
+   * for.
+   */
   abort(task: TargetTask): void {
     this.#lateReads += task.readsUnderWay
     const mine = this.#fetches.filter(({ transfer }) => transfer.task === task)

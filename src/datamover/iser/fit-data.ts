@@ -2,8 +2,8 @@ import type { DataBuffer } from "../../base/buffers.ts"
 import { Opcode } from "../../iscsi/pdu/index.ts"
 
 /**
- * What of a PDU's data the initiator has room for, where that is less: ib_iser and libiscsi have receives for 128 bytes of
- * data, no more. What can't be cut is sent in shorter pieces by the iSCSI layer.
+ * What of a PDU's data the initiator has room for, where that is less: ib_iser and libiscsi have receives for
+ * 128 bytes of data, no more. What can't be cut is sent in shorter pieces by the iSCSI layer.
  */
 export function fitData(
   opcode: number,

@@ -19,7 +19,10 @@ import { badMessage, RSV, WSV } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { Regions } from "./regions.ts"
 
-/** Immediate requests a target has room for when it doesn't say how many: isert and tgt have some beside their window. */
+/**
+ * Immediate requests a target has room for when it doesn't say how many: isert and tgt have some beside their
+ * window.
+ */
 const FIELD_UNEXPECTED_PDUS = 8
 const IMMEDIATE = 0x40
 const TRANSIT_TO_FULL_FEATURE = 0x83
@@ -34,7 +37,10 @@ interface Loan {
   readonly read: MemoryRegion | undefined
 }
 
-/** The initiator's end of an iSCSI connection over iSER: the target puts and gets data straight in the commands' buffers. */
+/**
+ * The initiator's end of an iSCSI connection over iSER: the target puts and gets data straight in the
+ * commands' buffers.
+ */
 export class IserInitiatorDatamover extends IserConnection implements InitiatorDatamover {
   readonly #regions: Regions
   readonly #loans = new Map<number, Loan>()
@@ -46,7 +52,10 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     this.#regions = new Regions(channel.registered.pd)
   }
 
-  /** An answer to each command and each request beside them, and what the target sends on its own (RFC 7145 §8.1.2). */
+  /**
+   * An answer to each command and each request beside them, and what the target sends on its own (RFC 7145
+   * §8.1.2).
+   */
   protected receivesNeeded(): number {
     if (this.keys.rdmaExtensions === false) return DISCOVERY_RECEIVES
     return COMMANDS_IN_FLIGHT_MAX + 2 * ISER_UNEXPECTED_PDUS
@@ -60,8 +69,8 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     let write: MemoryRegion | undefined
     let read: MemoryRegion | undefined
     try {
-      // The base stands behind the unsolicited data, and that can't be reached: the way of all running code, and of RFC
-      // 7145 with TaggedBufferForSolicitedDataOnly=Yes.
+      // The base stands behind the unsolicited data, and that can't be reached: the way of all running code,
+      // and of RFC 7145 with TaggedBufferForSolicitedDataOnly=Yes.
       if (dataOut !== undefined && unsolicitedBytes < dataOut.length) {
         const solicited = unsolicitedBytes === 0 ? dataOut : dataOut.subarray(unsolicitedBytes)
         write = this.#regions.take(solicited, Access.RemoteRead)
@@ -94,7 +103,9 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
   readonly #sendNow = (header: Uint8Array, data: Uint8Array | DataBuffer | undefined): void =>
     this.leave(this.put(header, data))
 
-  /** The CmdSN of the next request that is sent behind this one in its turn: once that is taken, so is this. */
+  /**
+   * The CmdSN of the next request that is sent behind this one in its turn: once that is taken, so is this.
+   */
   readonly #numberOf = (header: Uint8Array): number => {
     const cmdSn = uint32At(header, 24)
     const next = this.#lastCmdSn === undefined ? cmdSn : serialAdd(this.#lastCmdSn, 1)
@@ -109,8 +120,8 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
   }
 
   /**
-   * For what the target may send unasked right behind the final Login Response. The others, one for each command, come
-   * with the first command: then it is known how long PDUs are.
+   * For what the target may send unasked right behind the final Login Response. The others, one for each
+   * command, come with the first command: then it is known how long PDUs are.
    */
   #postSome(): void {
     try {
@@ -151,7 +162,10 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     this.upcalls.controlNotify(pdu)
   }
 
-  /** The target may take out of use the Read STag of the command it answers, or else its Write STag, and nothing else. */
+  /**
+   * The target may take out of use the Read STag of the command it answers, or else its Write STag, and
+   * nothing else.
+   */
   #checkInvalidated(loan: Loan | undefined, rkey: number): void {
     const due = loan?.read ?? loan?.write
     if (due?.rkey !== rkey) throw badMessage("a Send with Invalidate for an STag that isn't its command's")
@@ -168,7 +182,8 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
   // ------------------------------------------------------------------------------------------ the end
 
   protected settle(): void {
-    // A connection that closes in good order has no commands; of one that doesn't, nobody may reach the memory.
+    // A connection that closes in good order has no commands; of one that doesn't, nobody may reach the
+    // memory.
     for (const [tag, loan] of this.#loans) this.#endLoan(tag, loan)
     this.#regions.close()
   }

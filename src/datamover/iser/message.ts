@@ -1,6 +1,6 @@
 /**
- * iSER's own headers (RFC 7145 §9). Every message is an RDMA Send that begins with 28 bytes; behind those of a
- * control-type one stand BHS, AHS, data segment and padding, never a digest.
+ * iSER's own headers (RFC 7145 §9). Every message is an RDMA Send that begins with 28 bytes; behind those of
+ * a control-type one stand BHS, AHS, data segment and padding, never a digest.
  */
 import { DatamoverError } from "../../iscsi/da.ts"
 
@@ -17,8 +17,8 @@ export const RSV = 0x04
 const REJECT = 0x01
 
 /**
- * The protocol's version. RFC 7145 §9.3 says 10, the example of its appendix shows 1; whoever speaks either of them
- * speaks the only version there has been.
+ * The protocol's version. RFC 7145 §9.3 says 10, the example of its appendix shows 1; whoever speaks either
+ * of them speaks the only version there has been.
  */
 const VERSION = 10
 const VERSION_OF_THE_EXAMPLE = 1
@@ -51,7 +51,10 @@ function writeRemoteMemory(view: DataView, at: number, memory: RemoteMemory | un
   view.setUint32(at + 8, memory === undefined ? 0 : memory.addressLow)
 }
 
-/** The STag, and the Base Offset's upper and lower half, of a control-type header: where they stand behind its start. */
+/**
+ * The STag, and the Base Offset's upper and lower half, of a control-type header: where they stand behind its
+ * start.
+ */
 export const WRITE_STAG_AT = 4
 export const READ_STAG_AT = 16
 
@@ -62,9 +65,9 @@ export interface HelloAnswer {
 }
 
 /**
- * Answers a Hello (§9.3, §9.4) at view[at, at + bytes); `readsMax`: RDMA Reads we would have under way at a time. The
- * reply says no when there is no version in common, or when the initiator serves reads and we would never read. Throws
- * DatamoverError when it isn't as long as a Hello is.
+ * Answers a Hello (§9.3, §9.4) at view[at, at + bytes); `readsMax`: RDMA Reads we would have under way at a
+ * time. The reply says no when there is no version in common, or when the initiator serves reads and we would
+ * never read. Throws DatamoverError when it isn't as long as a Hello is.
  */
 export function answerHello(view: DataView, at: number, bytes: number, readsMax: number): HelloAnswer {
   if (bytes !== ISER_HEADER_BYTES) throw badMessage(`a Hello of ${bytes} bytes`)

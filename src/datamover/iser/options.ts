@@ -6,6 +6,9 @@ export interface IserOptions {
   readonly clock: Clock
   /** One per process, the same as for TCP. */
   readonly budget: DataBufferBudget
-  /** Whose connections they are. One protection domain of it serves all targets; an initiator has one for each connection. */
+  /**
+   * Whose connections they are. One protection domain of it serves all targets; an initiator has one for each
+   * connection.
+   */
   readonly device: Device
 }

@@ -1,6 +1,7 @@
 /**
- * What both sides say of iSER while their connection is made: four bytes that come first in the private data. RFC 7145
- * doesn't have them; the InfiniBand architecture's annex on iSER does, and Linux sends them whatever the RDMA.
+ * What both sides say of iSER while their connection is made: four bytes that come first in the private data.
+ * RFC 7145 doesn't have them; the InfiniBand architecture's annex on iSER does, and Linux sends them whatever
+ * the RDMA.
  */
 
 /** Zero-based virtual addresses are not supported (request), not used (answer). Nobody does. */

@@ -60,8 +60,9 @@ class Slab {
 }
 
 /**
- * The receives of a connection: made a few at a time, posted whenever they are free. A slot that is held by somebody
- * belongs to a command that is outstanding, and so to one less that the peer may send: those posted suffice.
+ * The receives of a connection: made a few at a time, posted whenever they are free. A slot that is held by
+ * somebody belongs to a command that is outstanding, and so to one less that the peer may send: those posted
+ * suffice.
  */
 export class ReceiveRing {
   /** Slots there are, posted or not. */
@@ -94,8 +95,8 @@ export class ReceiveRing {
   }
 
   /**
-   * Makes slots until there are `count`, the new ones for data segments of up to `dataBytes`; they are posted with `post`.
-   * Throws DatamoverError when there is no room for them.
+   * Makes slots until there are `count`, the new ones for data segments of up to `dataBytes`; they are posted
+   * with `post`. Throws DatamoverError when there is no room for them.
    */
   grow(count: number, dataBytes: number): void {
     const more = count - this.count

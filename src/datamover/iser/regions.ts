@@ -1,8 +1,8 @@
 import type { MemoryRegion, ProtectionDomain } from "../../rdma/verbs/index.ts"
 
 /**
- * Regions that are registered anew for one command after the other. A key is never in use twice in a row: what a target
- * still has of an earlier command leads nowhere.
+ * Regions that are registered anew for one command after the other. A key is never in use twice in a row:
+ * what a target still has of an earlier command leads nowhere.
  */
 export class Regions {
   readonly #pd: ProtectionDomain

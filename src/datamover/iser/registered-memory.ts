@@ -18,8 +18,8 @@ export class RegisteredMemory extends Memory {
 }
 
 /**
- * Memory of one protection domain: each piece is registered once, when it's made, and used for many transfers. Peers
- * get no access to any of it: it is what our own requests take from and put to.
+ * Memory of one protection domain: each piece is registered once, when it's made, and used for many
+ * transfers. Peers get no access to any of it: it is what our own requests take from and put to.
  */
 export class RegisteredPool {
   readonly pd: ProtectionDomain
@@ -84,8 +84,9 @@ export class DeviceMemory {
   }
 
   /**
-   * Memory for a target's connection. Targets lend their peers nothing, so one protection domain serves them all, and
-   * memory registered once serves every connection; unless it has to be open to peers to be read into. Throws VerbsError.
+   * Memory for a target's connection. Targets lend their peers nothing, so one protection domain serves them
+   * all, and memory registered once serves every connection; unless it has to be open to peers to be read
+   * into. Throws VerbsError.
    */
   forTarget(): RegisteredPool {
     const exposed = this.#device.capabilities.readSinkAccess & REMOTE
@@ -95,8 +96,8 @@ export class DeviceMemory {
   }
 
   /**
-   * Memory for an initiator's connection, in a protection domain of its own: no target reaches what another one was lent
-   * (RFC 5042 §5.3). Throws VerbsError.
+   * Memory for an initiator's connection, in a protection domain of its own: no target reaches what another
+   * one was lent (RFC 5042 §5.3). Throws VerbsError.
    */
   forInitiator(): RegisteredPool {
     return new RegisteredPool(this.#device.allocatePd(), { own: true })

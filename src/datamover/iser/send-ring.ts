@@ -37,9 +37,9 @@ export class Work extends SendRequest {
 }
 
 /**
- * The requests of a connection, in their order: those that wait to be posted, and behind them nothing; before them
- * those under way. What gathers in a turn is posted together, so that the device sets it off at once, and only the
- * last of a batch asks for a completion, as those before it are complete by then.
+ * The requests of a connection, in their order: those that wait to be posted, and behind them nothing; before
+ * them those under way. What gathers in a turn is posted together, so that the device sets it off at once,
+ * and only the last of a batch asks for a completion, as those before it are complete by then.
  */
 export class SendRing {
   /** Bytes on their way to the peer: of sends and writes that aren't complete. */
@@ -64,7 +64,10 @@ export class SendRing {
     return this.#ended === this.#added
   }
 
-  /** The next request, for these bytes of a region; the caller fills in the rest. `lent` is released when it has ended. */
+  /**
+   * The next request, for these bytes of a region; the caller fills in the rest. `lent` is released when it
+   * has ended.
+   */
   add(
     opcode: SendOpcode,
     region: MemoryRegion,

@@ -31,7 +31,9 @@ export class TargetTask {
     this.writeFrom = writeFrom
   }
 
-  /** What a Send with Invalidate names: there is room for one STag (§7.3.2: the Read STag, if there are both). */
+  /**
+   * What a Send with Invalidate names: there is room for one STag (§7.3.2: the Read STag, if there are both).
+   */
   get rkey(): number {
     return this.read !== undefined ? this.read.rkey : this.write !== undefined ? this.write.rkey : 0
   }

@@ -12,8 +12,8 @@ import { TargetTask } from "./target-task.ts"
 const FINAL = 0x80
 
 /**
- * The commands that came with STags, by Initiator Task Tag. The iSCSI layer may refuse a command, or ignore it, without a
- * word to us: what it never moved data for gives way to the next command of its tag.
+ * The commands that came with STags, by Initiator Task Tag. The iSCSI layer may refuse a command, or ignore
+ * it, without a word to us: what it never moved data for gives way to the next command of its tag.
  */
 export class TargetTasks {
   readonly #tasks = new Map<number, TargetTask>()
@@ -48,9 +48,9 @@ export class TargetTasks {
   }
 
   /**
-   * Which byte of the data stands at the Write STag's base. RFC 7145 §6.9 has it be the first, unless the initiator
-   * declares TaggedBufferForSolicitedDataOnly=Yes; but all running code declares nothing and means Yes:
-   * the base stands behind the unsolicited data. Only who says No means No.
+   * Which byte of the data stands at the Write STag's base. RFC 7145 §6.9 has it be the first, unless the
+   * initiator declares TaggedBufferForSolicitedDataOnly=Yes; but all running code declares nothing and means
+   * Yes: the base stands behind the unsolicited data. Only who says No means No.
    */
   #writeFrom({ view, at, dataBytes }: ArrivedPdu): number {
     if (this.#keys.taggedBufferForSolicitedDataOnly === false) return 0

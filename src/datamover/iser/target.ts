@@ -24,7 +24,8 @@ import { TargetTasks } from "./target-tasks.ts"
 import type { TargetTask } from "./target-task.ts"
 
 /**
- * PDUs nobody asked for that an initiator has room for when it doesn't say how many: ib_iser has four receives for them.
+ * PDUs nobody asked for that an initiator has room for when it doesn't say how many: ib_iser has four
+ * receives for them.
  */
 const FIELD_UNEXPECTED_PDUS = 3
 
@@ -68,8 +69,8 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
   }
 
   /**
-   * As many as the command window lets come, each with its unsolicited data (RFC 7145 §8.1.1), and some that no window
-   * governs. A discovery session, which is no RDMA session by its keys, has a question at a time.
+   * As many as the command window lets come, each with its unsolicited data (RFC 7145 §8.1.1), and some that
+   * no window governs. A discovery session, which is no RDMA session by its keys, has a question at a time.
    */
   protected receivesNeeded(): number {
     if (this.keys.rdmaExtensions === false) return DISCOVERY_RECEIVES
@@ -275,8 +276,9 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
 }
 
 /**
- * Whether it may be what an initiator learns the end of tasks from: then what is read must have been, before the initiator
- * uses their memory again. A task's own GOOD comes when all its data has; sense data may tell of tasks others have cleared.
+ * Whether it may be what an initiator learns the end of tasks from: then what is read must have been, before
+ * the initiator uses their memory again. A task's own GOOD comes when all its data has; sense data may tell
+ * of tasks others have cleared.
  */
 function tellsOfEnds(header: Uint8Array, hasData: boolean): boolean {
   switch (header[0]! & OPCODE_MASK) {

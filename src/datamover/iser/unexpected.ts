@@ -11,9 +11,9 @@ interface Held {
 }
 
 /**
- * PDUs nobody asked for that the peer may not have taken yet, and those held back because there is no room for more of
- * them (RFC 7145 §8.1.1, §8.1.2, MaxOutstandingUnexpectedPDUs): over RDMA a message that finds no receive ends the
- * connection. The last place is kept for one that gets an answer, as the answer makes room.
+ * PDUs nobody asked for that the peer may not have taken yet, and those held back because there is no room
+ * for more of them (RFC 7145 §8.1.1, §8.1.2, MaxOutstandingUnexpectedPDUs): over RDMA a message that finds no
+ * receive ends the connection. The last place is kept for one that gets an answer, as the answer makes room.
  */
 export class UnexpectedPdus {
   /** Infinity: no limit. */
@@ -27,7 +27,8 @@ export class UnexpectedPdus {
   }
 
   /**
-   * One is sent. `tag` names it in its answer; with a running number beyond `number` the peer says that it has taken it.
+   * One is sent. `tag` names it in its answer; with a running number beyond `number` the peer says that it
+   * has taken it.
    */
   sent(tag: number, number: number): void {
     if (this.limit !== Infinity) this.#outstanding.push({ tag, number })

@@ -1,6 +1,6 @@
 /**
- * Where targets in use depart from RFC 7145, each by name, and what our initiator does about it. The facts are those of
- * isert (LIO) and tgt as they were read and seen on the wire.
+ * Where targets in use depart from RFC 7145, each by name, and what our initiator does about it. The facts
+ * are those of isert (LIO) and tgt as they were read and seen on the wire.
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"

@@ -1,6 +1,6 @@
 /**
- * Where initiators in use depart from RFC 7145, each by name, and what our target does about it. The facts are those of
- * ib_iser, libiscsi and open-iscsi as they were read and seen on the wire.
+ * Where initiators in use depart from RFC 7145, each by name, and what our target does about it. The facts
+ * are those of ib_iser, libiscsi and open-iscsi as they were read and seen on the wire.
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
@@ -29,7 +29,10 @@ const command = (
     cmdSn: tag,
   })
 
-/** A write whose first `unsolicited` bytes go with the command, and whose STag stands `base` bytes into its data. */
+/**
+ * A write whose first `unsolicited` bytes go with the command, and whose STag stands `base` bytes into its
+ * data.
+ */
 async function write(world: TargetWorld, tag: number, bytes: number, unsolicited: number, base: number) {
   const { raw, until, end } = world
   const data = patternOf(tag, bytes)

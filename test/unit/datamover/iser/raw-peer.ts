@@ -1,4 +1,6 @@
-/** The other end of an iSER connection with nothing but verbs: it sends any bytes, and sees what really comes. */
+/**
+ * The other end of an iSER connection with nothing but verbs: it sends any bytes, and sees what really comes.
+ */
 import assert from "node:assert/strict"
 import { SeededRandom } from "../../../../src/base/random.ts"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"

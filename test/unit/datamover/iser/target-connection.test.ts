@@ -1,4 +1,7 @@
-/** The connection of a target's end of iSER, and what is no data: held to RFC 7145 by an initiator of nothing but verbs. */
+/**
+ * The connection of a target's end of iSER, and what is no data: held to RFC 7145 by an initiator of nothing
+ * but verbs.
+ */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import {

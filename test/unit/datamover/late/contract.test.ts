@@ -1,4 +1,7 @@
-/** The contract suite for datamovers, run by those that turn from TCP to iSER behind the login, and by those that needn't. */
+/**
+ * The contract suite for datamovers, run by those that turn from TCP to iSER behind the login, and by those
+ * that needn't.
+ */
 import { baseSeed } from "../../../seed.ts"
 import { datamoverSuite } from "../../../suites/datamover.ts"
 import { iserKeys, iwarpDevices, virtualIwarpDevices } from "../iser/pairs.ts"
