@@ -29,6 +29,8 @@ export interface DatamoverPair {
   damage?(bytes: Uint8Array): void
   /** With RDMA: nothing gets through between the two ends any more, until it does again. */
   readonly stall?: (stalled: boolean) => void
+  /** A system is between the ends that takes some megabytes, or some dozen, before it says no. */
+  readonly systemBuffers?: boolean
   /** With RDMA: data for a command that has ended at the initiator finds no memory, which ends the connection. */
   readonly lateDataEndsConnection?: boolean
   dispose(): Promise<void>

@@ -33,7 +33,7 @@ async function stalledReader(
   { pair, target, initiator }: Ends,
   stall: (stalled: boolean) => void,
 ): Promise<void> {
-  const count = 60
+  const count = pair.systemBuffers ? 60 : 12
   target.silent = true
   for (let tag = 0; tag < count; tag++) initiator.read(tag, 1048576)
   await pair.until("the commands", () => target.seen.length === count)

@@ -36,6 +36,7 @@ export interface DevicePair {
   until(what: string, done: () => boolean): Promise<void>
   settle(): Promise<void>
   readonly stall?: (stalled: boolean) => void
+  readonly systemBuffers?: boolean
   close(): Promise<void>
 }
 
@@ -75,6 +76,7 @@ export async function joinIser(devices: DevicePair): Promise<IserPair> {
     settle,
     lentBytes: () => budget.takenBytes,
     ...(stall && { stall }),
+    systemBuffers: devices.systemBuffers === true,
     lateDataEndsConnection: true,
     async dispose() {
       stall?.(false)
@@ -165,6 +167,7 @@ export function iwarpDevices(options: IwarpOptions = {}): DevicePair {
   const passive = new IwarpDevice(options)
   return {
     clock: systemClock,
+    systemBuffers: true,
     passive,
     active,
     host: "127.0.0.1",

@@ -39,6 +39,7 @@ export async function joinLate(devices: DevicePair, lateDataEndsConnection = tru
     settle,
     lentBytes: () => budget.takenBytes,
     ...(stall && { stall }),
+    systemBuffers: devices.systemBuffers === true,
     lateDataEndsConnection,
     async dispose() {
       stall?.(false)
