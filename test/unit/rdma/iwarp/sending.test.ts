@@ -311,6 +311,31 @@ describe("what is received straight into memory", () => {
     }
   })
 
+  test("of an answer is not written to any more though the read has to fail in its turn", async () => {
+    const raw = await connectedRaw(PLAIN, noCrc)
+    const bytes = new Uint8Array(50_000)
+    const mr = raw.end.pd.registerMemory(bytes, Access.LocalWrite)
+    raw.end.write(1, 0, 100_000, raw.end.mr, 0)
+    const from = { rkey: 1, remoteHigh: 0, remoteLow: 0 }
+    raw.end.post(2, SendOpcode.rdmaRead, [{ mr, offset: 0, length: 50_000 }], from)
+    const request = (await raw.sent(false)).at(-1)!
+    const [stag, high, low] = [0, 4, 8].map((at) => request.payload.readUInt32BE(at)) as [
+      number,
+      number,
+      number,
+    ]
+    const message = fpdu(tagged(2, { stag, high, low, payload: Buffer.alloc(50_000, 1) }), false)
+    raw.stream.feed(message.subarray(0, 20_000))
+    mr.invalidate()
+    raw.stream.feed(message.subarray(20_000))
+    await raw.turn(1)
+    assert.ok(bytes.subarray(20_000).every((byte) => byte === 0))
+    assert.deepEqual(raw.end.sends, [], "the write is still being sent")
+    raw.stream.take()
+    await raw.turn(1)
+    assert.deepEqual(statusNames(raw.end.sends), ["success", "local protection error"])
+  })
+
   test("ends with the connection when that is lost in the middle of it", async () => {
     for (const how of ["ended", "closed"]) {
       const raw = await acceptedRaw({}, { flags: C | S, privateData: depths(4, 4) })
