@@ -12,8 +12,6 @@ const SMALL_KEPT = 256
 const LARGE_KEPT = 16
 /** From so many missing bytes of payload on they are received straight to where they belong. */
 const STRAIGHT_BYTES_MIN = 8192
-/** What is offered for the header between two such payloads: what comes of the second with it has to be copied. */
-const HEADER_WINDOW_BYTES = 4096
 /** Bytes of an FPDU that have to be here before anything can be said of it. */
 const FRONT_BYTES = FPDU_LENGTH_BYTES + TAGGED_BYTES
 
@@ -58,8 +56,6 @@ export class Inbox {
   /** Bytes to come that are padding and an unused CRC. */
   #skip = 0
   #straight = false
-  /** The last bytes were received straight: more of the kind is likely to follow. */
-  #bulk = false
   #closed = false
 
   constructor(pools: InboxMemory, user: InboxUser) {
@@ -77,8 +73,7 @@ export class Inbox {
     this.#straight = this.#missing > 0 && this.#sink !== undefined
     if (this.#straight && this.#sink !== undefined)
       return this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
-    const end = this.#bulk ? this.#filled + HEADER_WINDOW_BYTES : this.#memory.bytes.length
-    return this.#memory.bytes.subarray(this.#filled, end)
+    return this.#memory.bytes.subarray(this.#filled)
   }
 
   received(bytes: number): void {
@@ -86,12 +81,10 @@ export class Inbox {
     if (this.#straight) {
       this.#sinkAt += bytes
       this.#missing -= bytes
-      this.#bulk = true
       if (this.#missing === 0) this.#endSink()
       return
     }
     this.#filled += bytes
-    this.#bulk = false
     this.#take()
   }
 
