@@ -54,7 +54,7 @@ function primitiveText({
   primitive,
   direction,
   role,
-  connection,
+  connection: _connection,
   local,
   remote,
   pdu,

@@ -17,7 +17,7 @@ const MESSAGE = 3000
 const OPERATIONS = 40
 /** Own memory: what is sent from, then a sink for each read, then a buffer for each receive. */
 const SINKS_AT = SOURCE
-const RECEIVES_AT = SINKS_AT + OPERATIONS * MESSAGE
+const RECEIVES_AT = SINKS_AT + (OPERATIONS + 1) * MESSAGE
 const MEMORY = RECEIVES_AT + OPERATIONS * MESSAGE
 
 interface Operation {
@@ -39,6 +39,17 @@ const operation = fc.record<Operation>({
   signaled: fc.boolean(),
   inline: fc.boolean(),
 })
+
+/** Its end says that all before it has been placed: where sends and writes aren't acknowledged nothing else does. */
+const LAST: Operation = {
+  kind: "read",
+  from: 0,
+  to: 0,
+  length: 0,
+  fence: true,
+  signaled: true,
+  inline: false,
+}
 
 /** One end's requests, and what they must come to. */
 class Stream {
@@ -146,8 +157,8 @@ async function run(
     end.pd.registerMemory(pattern(SHARED, 50 + i), ALL_ACCESS),
   )
   const streams = [
-    new Stream(active, passiveShared!, there, 60),
-    new Stream(passive, activeShared!, back, 61),
+    new Stream(active, passiveShared!, [...there, LAST], 60),
+    new Stream(passive, activeShared!, [...back, LAST], 61),
   ]
   const postReceives = (): void => {
     for (const end of [active, passive])

@@ -17,8 +17,15 @@ test("the reference in docs/configuration.md is that of the schema", () => {
 
 test("what docs/configuration.md shows is right", () => {
   const blocks = [...readPage().matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text ?? "")
-  assert.equal(blocks.length, 1)
-  for (const text of blocks) parseConfiguration(text, "docs/configuration.md", context)
+  assert.equal(blocks.length, 2)
+  const [whole = "", portals = ""] = blocks
+  parseConfiguration(whole, "docs/configuration.md", context)
+  // The second shows portals alone; what else there must be is the first one's.
+  const { portals: shown } = parseConfiguration(`${portals}${whole}`, "docs/configuration.md", context)
+  assert.deepEqual(
+    shown.map(({ iser }) => iser),
+    [undefined, false],
+  )
 })
 
 test("examples/san.yaml is right, and uses most of what there is", () => {
