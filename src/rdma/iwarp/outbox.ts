@@ -1,4 +1,5 @@
 import type { ByteStream } from "../../base/byte-stream.ts"
+import { copyBytes } from "../../base/buffers.ts"
 import { crc32cOfView } from "../../wire/crc32c.ts"
 import type { RegionUser, SoftwareRegion } from "../verbs/software/memory.ts"
 import { Memory } from "./memory-pool.ts"
@@ -89,7 +90,7 @@ export class Outbox {
     const { memory } = this
     this.put += count
     if (this.#copies) {
-      memory.bytes.set(bytes.subarray(from, from + count), memory.filled)
+      copyBytes(bytes, from, count, memory.bytes, memory.filled)
       memory.filled += count
       return
     }

@@ -266,8 +266,7 @@ export class Responder implements InboxUser {
       return Terminate.messageTooLong
     }
     const from = at + UNTAGGED_BYTES
-    if (count > 0)
-      scatter(qp.table, qp.pd, receive, this.#messageOffset, memory.bytes.subarray(from, from + count))
+    if (count > 0) scatter(qp.table, qp.pd, receive, this.#messageOffset, memory.bytes, from, count)
     this.#messageOffset += count
     return last ? this.#delivered(opcode, memory.view.getUint32(at + 2)) : undefined
   }

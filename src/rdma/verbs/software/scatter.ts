@@ -1,3 +1,4 @@
+import { copyBytes } from "../../../base/buffers.ts"
 import { Access } from "../access.ts"
 import type { ProtectionDomain } from "../memory.ts"
 import type { RegionTable, SoftwareRegion } from "./memory.ts"
@@ -61,8 +62,8 @@ export function gather(
 }
 
 /**
- * Copies `bytes` into the pieces, from byte `offset` of the message on. False: not allowed any more, or too
- * long.
+ * Copies bytes[from, from + bytesCount) into the pieces, from byte `offset` of the message on. False: not allowed any
+ * more, or too long.
  */
 export function scatter(
   table: RegionTable,
@@ -70,19 +71,21 @@ export function scatter(
   place: WorkPlace,
   offset: number,
   bytes: Uint8Array,
+  from = 0,
+  bytesCount = bytes.length,
 ): boolean {
   let skip = offset
   let at = 0
-  for (let i = 0; i < place.pieceCount && at < bytes.length; i++) {
+  for (let i = 0; i < place.pieceCount && at < bytesCount; i++) {
     const piece = place.pieces[i]!
-    const count = Math.min(piece.length - skip, bytes.length - at)
+    const count = Math.min(piece.length - skip, bytesCount - at)
     if (count > 0) {
       const region = regionOf(table, pd, piece, Access.LocalWrite)
       if (region === undefined) return false
-      region.bytes.set(bytes.subarray(at, at + count), piece.offset + skip)
+      copyBytes(bytes, from + at, count, region.bytes, piece.offset + skip)
       at += count
       skip = 0
     } else skip -= piece.length
   }
-  return at === bytes.length
+  return at === bytesCount
 }
