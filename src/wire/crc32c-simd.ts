@@ -6,14 +6,14 @@
  * left for the tables. There are two ways, each moving all 16 columns alike, since moving along a column is the same
  * for every column:
  *
- * - Sparse: P divides a polynomial of six terms whose exponents are multiples of a row. So a row may simply be added
- *   to five others, the farthest 209 rows on (Russell, "Chorba: A novel CRC32 implementation", 2024).
+ * - Sparse: P divides a polynomial of eight terms whose exponents are multiples of a row. So a row may simply be added
+ *   to seven others, the farthest 79 rows on (Russell, "Chorba: A novel CRC32 implementation", 2024).
  * - Look-up: each byte of a row becomes four bytes in four rows close by, found half a byte at a time (i8x16.swizzle).
  */
 
 const ROW_BYTES = 16
 /** How many rows on a row is added to: 1 = the sum of x^-(128·d) over these d, modulo P. Found by search. */
-const SPARSE_ROWS = [65, 155, 170, 195, 209] as const
+const SPARSE_ROWS = [4, 8, 21, 61, 67, 78, 79] as const
 /** In which rows after its own a byte's four others lie: nearest such that every value has one representation. */
 const LOOK_UP_ROWS = [4, 5, 7, 9] as const
 /** Rows done before it is looked whether there are more. */
