@@ -109,6 +109,8 @@ export const BUSY_DELAY_MS_MAX = 1_000
 export const COMMAND_RETRIES_MAX = 8
 /** Longest transfer of one command of a Disk whose logical unit names no limit, in bytes. */
 export const TRANSFER_BYTES_MAX = 4 * 1024 * 1024
+/** The same over iSER, where targets in use have no more memory for a command, and say so nowhere (tgt). */
+export const ISER_TRANSFER_BYTES_MAX = 512 * 1024
 /** Unit attention conditions one nexus has pending at one logical unit; the newest is dropped beyond it. */
 export const UNIT_ATTENTIONS_MAX = 16
 /** Initiator ports a target remembers, to tell a nexus that was lost from a new one. */

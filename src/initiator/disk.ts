@@ -1,4 +1,4 @@
-import { TRANSFER_BYTES_MAX } from "../base/limits.ts"
+import { ISER_TRANSFER_BYTES_MAX, TRANSFER_BYTES_MAX } from "../base/limits.ts"
 import * as cdb from "../scsi/cdb/index.ts"
 import { Asc, SenseKey } from "../scsi/spec/sense.ts"
 import * as forms from "./cdb.ts"
@@ -392,8 +392,11 @@ export class Disk {
   }
 
   get #transferBlocks(): number {
-    const ours = Math.floor((this.#unit.options.transferBytesMax ?? TRANSFER_BYTES_MAX) / this.blockBytes)
-    return Math.max(1, Math.min(ours, this.limits.transferBlocks || ours))
+    const told = this.limits.transferBlocks
+    const usual =
+      told === 0 && this.session.transport === "iser" ? ISER_TRANSFER_BYTES_MAX : TRANSFER_BYTES_MAX
+    const ours = Math.floor((this.#unit.options.transferBytesMax ?? usual) / this.blockBytes)
+    return Math.max(1, Math.min(ours, told || ours))
   }
 
   #countOf(bytes: number): number {

@@ -21,8 +21,6 @@ interface Foreign {
   /** What its DiskFeatures lack. */
   readonly lacks: Readonly<Record<string, false>>
   readonly abortedBytes?: number
-  /** The longest command it takes. */
-  readonly transferBytesMax: number
   /** It can take unsolicited Data-Out PDUs. */
   readonly takesDataOut: boolean
   /** Bash that sets up the target. */
@@ -41,7 +39,6 @@ const lio: Foreign = {
   // ib_isert's send queue has no room for 64 reads of 1 MiB: over siw each takes 43 RDMA Writes (6 pages a piece). It
   // says "failed to post RDMA res" and "ib_post_send failed with -12", breaks the connection, and lets nobody in again.
   abortedBytes: 64 * 1024,
-  transferBytesMax: 4 * MiB,
   takesDataOut: true,
   make: (portal) => `rig-lio add ${lio.iqn} 64 ${portal} iser emulate_tpu=1 emulate_tpws=1`,
   set: (name, value) => `echo ${value} > /sys/kernel/config/target/iscsi/${lio.iqn}/tpgt_1/param/${name}`,
@@ -53,8 +50,8 @@ const tgt: Foreign = {
   port: 3260,
   // It has no COMPARE AND WRITE, though its Block Limits page says so.
   lacks: { compareAndWrite: false, digests: false },
-  // Beyond it says "rdma-rd size: too big" and closes the connection; its Block Limits page doesn't tell.
-  transferBytesMax: 512 * 1024,
+  // Commands of more than 512 KiB end its connection ("rdma-rd size: too big"); its Block Limits page doesn't tell, so it
+  // is what our disks take for the most there.
   // With InitialR2T=No, which isn't its default, it reuses a Data-Out's buffer before it has written it: "ToDo: BUG!!! add
   // an indication that it's data-out task", says its source (iser_data_out_rx).
   takesDataOut: false,
@@ -124,7 +121,6 @@ async function openOnce(foreign: Foreign, options: OpenOptions): Promise<Disk> {
   return await Disk.open(`${await portalOf(foreign)}/${foreign.iqn}/${foreign.lun}`, {
     name: INITIATOR,
     loginDeadlineMs: 4000,
-    transferBytesMax: foreign.transferBytesMax,
     ...options,
   })
 }
