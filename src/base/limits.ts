@@ -154,6 +154,9 @@ export const MPA_PRIVATE_DATA_RECEIVED_BYTES_MAX = 512
 export const MPA_DEADLINE_MS = 5_000
 /** What an iWARP connection has handed to its stream and the system hasn't taken; beyond, requests wait, in bytes. */
 export const IWARP_SEND_BYTES_HIGH = 2 * 1024 * 1024
+/** How long an RDMA peer that was connected to may keep silent before it is nudged, then twice as long, up to that; in ms. */
+export const IWARP_NUDGE_MS = 200
+export const IWARP_NUDGE_MS_MAX = 2_000
 /** How long a command of an initiator's that was given no time may be under way, in ms; somewhat later it is aborted. */
 export const COMMAND_DEADLINE_MS = 120_000
 /** How long an initiator waits for the RDMA connection its login is to go over, in ms; and how long where TCP would do as well, in ms. */

@@ -1,6 +1,12 @@
 import type { ByteReceiver, ByteStream, Endpoint } from "../../base/byte-stream.ts"
 import type { Timer } from "../../base/clock.ts"
-import { CLOSE_DEADLINE_MS, IWARP_SEND_BYTES_HIGH, MPA_DEADLINE_MS } from "../../base/limits.ts"
+import {
+  CLOSE_DEADLINE_MS,
+  IWARP_NUDGE_MS,
+  IWARP_NUDGE_MS_MAX,
+  IWARP_SEND_BYTES_HIGH,
+  MPA_DEADLINE_MS,
+} from "../../base/limits.ts"
 import { workStatusName } from "../verbs/index.ts"
 import type { Connection, Disconnection, DisconnectReason, WorkStatus } from "../verbs/index.ts"
 import type { RegionUser, SoftwareRegion } from "../verbs/software/memory.ts"
@@ -63,6 +69,8 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
   #requestersTurn = false
   #streamClosed = false
   #timer: Timer | undefined
+  /** Of the active side, while nothing of the peer has come. */
+  #nudger: Timer | undefined
 
   constructor(device: IwarpDevice, stream: ByteStream, end: IwarpEnd) {
     this.#device = device
@@ -95,6 +103,7 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
       this.#heard = true
       if (rtr !== undefined) this.#ready(rtr)
       this.#establish()
+      this.#nudge(IWARP_NUDGE_MS)
     } else if (rtr === undefined) this.#establish()
     else
       this.#timer = this.#device.clock.after(MPA_DEADLINE_MS, "iwarp: ready to receive", () =>
@@ -102,6 +111,20 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
       )
     this.#stream.handOver(this)
     this.schedule()
+  }
+
+  /**
+   * Sends a Write of nothing while the peer keeps silent: siw doesn't look at what comes while its last frame of MPA
+   * leaves, until something else comes.
+   */
+  #nudge(afterMs: number): void {
+    if (afterMs > IWARP_NUDGE_MS_MAX) return
+    this.#nudger = this.#device.clock.after(afterMs, "iwarp: nudge", () => {
+      // Not between the segments of a message.
+      if (!this.requester.midway && !this.responder.midway) this.requester.writeNothing()
+      this.#nudge(2 * afterMs)
+      this.schedule()
+    })
   }
 
   /** Says that we are there, in a way both know; the first choice is the one that siw takes (RFC 6581 §9.2). */
@@ -142,6 +165,7 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
   }
 
   received(bytes: number): void {
+    this.#nudger?.cancel()
     this.#inTurn = true
     this.#inbox.received(bytes)
     this.#inTurn = false
@@ -255,6 +279,7 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
     if (this.over) return
     this.over = true
     this.#timer?.cancel()
+    this.#nudger?.cancel()
     this.#inbox.close()
     this.responder.dropSink()
     this.outbox.flush()

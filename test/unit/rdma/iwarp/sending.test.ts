@@ -1,7 +1,12 @@
 /** What leaves, and when: FPDUs, their lengths and CRCs, one write for all of a turn, memory that is lent. */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { CLOSE_DEADLINE_MS, IWARP_SEND_BYTES_HIGH } from "../../../../src/base/limits.ts"
+import {
+  CLOSE_DEADLINE_MS,
+  IWARP_NUDGE_MS,
+  IWARP_NUDGE_MS_MAX,
+  IWARP_SEND_BYTES_HIGH,
+} from "../../../../src/base/limits.ts"
 import { Access, SendOpcode } from "../../../../src/rdma/verbs/index.ts"
 import { crc32c } from "../../../../src/wire/crc32c.ts"
 import { ids, pattern, same, statusNames } from "../../../suites/verbs-ends.ts"
@@ -33,6 +38,23 @@ describe("RFC 5044's CRC vectors", () => {
       assert.equal(four.toString("hex"), crc)
     }
   })
+})
+
+test("a peer that keeps silent is nudged, ever more seldom, until something of it comes", async () => {
+  const nudges = async (raw: Raw) => {
+    const sent = await raw.sent()
+    assert.deepEqual(new Set(sent.map(({ opcode, payload }) => opcode + payload.length)), new Set([0]))
+    return sent.length
+  }
+  const silent = await connectedRaw()
+  await silent.clock.advance(10 * IWARP_NUDGE_MS_MAX)
+  const most = Math.floor(Math.log2(IWARP_NUDGE_MS_MAX / IWARP_NUDGE_MS)) + 1
+  assert.equal(await nudges(silent), most)
+  const speaking = await connectedRaw()
+  await speaking.clock.advance(IWARP_NUDGE_MS + 1)
+  speaking.stream.feed(fpdu(tagged(0, { stag: 0 })))
+  await speaking.clock.advance(10 * IWARP_NUDGE_MS_MAX)
+  assert.equal(await nudges(speaking), 1)
 })
 
 describe("messages", () => {
