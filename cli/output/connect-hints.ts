@@ -16,7 +16,7 @@ export function connectHints(server: ServerStatus, style: Style, created?: strin
     "",
     ...examples(unit, style),
     ...(server.portals.some(({ transports }) => transports.includes("iser"))
-      ? iserExamples(unit, style)
+      ? iserExamples(unit, open[0]?.address, style)
       : []),
     "",
     ...(open.length > 0 ? reachHints(open[0]!.address, server, style) : [LOCAL_ONLY]),
@@ -47,16 +47,20 @@ function examples({ url, target, authenticated }: ServedUnit, style: Style): str
   ]
 }
 
-/** The same over RDMA: software iWARP, at the same port. Linux needs a device of that kind on the way to the portal. */
-function iserExamples({ url, target }: ServedUnit, style: Style): string[] {
-  const portal = url.split("/")[2] ?? ""
-  const netdev = isLoopback(hostOf(portal)) ? "lo" : "eth0"
+/**
+ * The same over RDMA: software iWARP, at the same port. Linux needs a device of that kind on the way to the portal, and
+ * its own doesn't speak over the loopback interface: only other machines come by `open`, the portal they reach.
+ */
+function iserExamples({ url, target }: ServedUnit, open: string | undefined, style: Style): string[] {
   const row = rowIn(style)
+  const own = `npx sanlet info ${url.replace(/^iscsi:/, "iser:")}`
+  if (open === undefined) return [row("over iSER", own, "# Linux's: from other machines")]
+  const portal = open.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, "THIS-HOST")
   return [
-    row("over iSER", `sudo rdma link add siw0 type siw netdev ${netdev}`, "# once: software iWARP"),
+    row("over iSER", own),
+    row("elsewhere", "sudo rdma link add siw0 type siw netdev eth0", "# once: software iWARP"),
     row("", `sudo iscsiadm -m node -T ${target} -p ${portal} -I iser -o new`),
     row("", `sudo iscsiadm -m node -T ${target} -p ${portal} -I iser --login`),
-    row("", `npx sanlet info ${url.replace(/^iscsi:/, "iser:")}`),
   ]
 }
 

@@ -60,8 +60,6 @@ describe("serving images", () => {
       `iscsiadm -m discovery`,
       `qemu-img info ${urls[0]}`,
       `sanlet info ${urls[0]}`,
-      "rdma link add siw0 type siw netdev lo",
-      "-I iser --login",
       `sanlet info ${urls[0]?.replace("iscsi://", "iser://")}`,
       "Ctrl-C",
     ]) {
