@@ -22,6 +22,7 @@ export class Medium {
   }
 
   read(offsetBytes: number, into: Uint8Array, task: Task): Completion {
+    throwIfAborted(task)
     let done: Completion
     try {
       done = this.device.read(offsetBytes, into, task)
@@ -36,6 +37,7 @@ export class Medium {
     if (this.#lock.contended) {
       return this.#inTurn(offsetBytes, from.length, task, () => this.writeHeld(offsetBytes, from, fua, task))
     }
+    throwIfAborted(task)
     let done: Completion
     try {
       done = this.device.write(offsetBytes, from, fua || this.writeThrough, task)
@@ -47,6 +49,7 @@ export class Medium {
 
   /** The same for whoever runs within `alone`. */
   writeHeld(offsetBytes: number, from: Uint8Array, fua: boolean, task: Task): Completion {
+    throwIfAborted(task)
     let done: Completion
     try {
       done = this.device.write(offsetBytes, from, fua || this.writeThrough, task)
@@ -72,6 +75,7 @@ export class Medium {
 
   /** Everything acknowledged before is stable after it. `task` is absent where the command has ended before. */
   flush(task?: Task): Completion {
+    if (task !== undefined) throwIfAborted(task)
     let done: Completion
     try {
       done = this.device.flush(task)
@@ -156,7 +160,10 @@ export class Medium {
   }
 }
 
-/** For whoever has waited: an aborted task must not change the medium any more. Nobody gets to see the sense. */
+/**
+ * An aborted task begins nothing any more: what the medium was doing for it was cancelled when it was aborted, what it
+ * would do now nobody would cancel. Nobody gets to see the sense.
+ */
 export const throwIfAborted = (task: Task): void => {
   if (task.state !== "aborted") return
   throw new SenseError(SenseKey.abortedCommand, Asc.noAdditionalSense, "the task was aborted")

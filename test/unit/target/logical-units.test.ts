@@ -39,7 +39,7 @@ describe("logical units of a target that is in use", () => {
   it("can be removed with tasks under way, which end as the next one does", async () => {
     const world = await TargetWorld.open()
     const fault = new FaultStore(new MemoryStore({ sizeBytes: 1 << 20 }), [
-      { operations: ["read"], effect: { kind: "hang" } },
+      { operations: ["read", "write"], effect: { kind: "hang" } },
     ])
     world.target.addLogicalUnit(3, fault)
     const initiator = await world.initiator()
