@@ -8,7 +8,8 @@ import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openDevice } from "./control/devices.ts"
-import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { ReservationFile } from "./control/reservations/reservation-file.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
 import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
@@ -53,6 +54,7 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
+  readonly reservations: ReservationFile
 }
 
 class Composition implements Server {
@@ -118,7 +120,7 @@ class Composition implements Server {
     })
     for (const lun of configuration.luns) {
       const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit.claim))
+      target.addLogicalUnit(lun.lun, unit.device, unitOptions(unit))
     }
     this.#entity.addTarget(target)
   }
@@ -130,11 +132,22 @@ class Composition implements Server {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const unit = { target, configuration, device, claim }
+      const reservations = await this.#openReservations(claim)
+      const unit = { target, configuration, device, claim, reservations }
       this.#units.push(unit)
       return unit
     } catch (error) {
       await device.close()
+      throw error
+    }
+  }
+
+  async #openReservations(claim: IdentityClaim): Promise<ReservationFile> {
+    const { stateFolder, log } = this.#around
+    try {
+      return await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+    } catch (error) {
+      await claim.release()
       throw error
     }
   }
@@ -169,8 +182,9 @@ class Composition implements Server {
   }
 }
 
-function unitOptions(configuration: LogicalUnitConfiguration, { serial, naa }: Identity): DiskUnitOptions {
+function unitOptions({ configuration, claim, reservations }: Unit): DiskUnitOptions {
   const { vendor, product, revision, blockSize } = configuration
+  const { serial, naa } = claim
   return {
     identity: {
       serial,
@@ -180,6 +194,7 @@ function unitOptions(configuration: LogicalUnitConfiguration, { serial, naa }: I
       ...(revision !== undefined && { revision }),
     },
     ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
+    reservationStore: reservations,
   }
 }
 

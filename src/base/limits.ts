@@ -117,6 +117,10 @@ export const UNIT_ATTENTIONS_MAX = 16
 export const INITIATOR_PORTS_REMEMBERED_MAX = 4096
 /** Longest parameter list of a MODE SELECT, in bytes. */
 export const MODE_PARAMETERS_BYTES_MAX = 4096
+/** Registrations of one logical unit (PERSISTENT RESERVE OUT), one per I_T nexus; for one more there are insufficient resources. */
+export const PERSISTENT_REGISTRATIONS_MAX = 1024
+/** Longest parameter list of a PERSISTENT RESERVE OUT, in bytes: TransportIDs of initiator ports to be registered as well. */
+export const PERSISTENT_RESERVE_LIST_BYTES_MAX = 64 * 1024
 /** Longest answer to SendTargets an initiator takes, in bytes. */
 export const SEND_TARGETS_BYTES_MAX = 4 * 1024 * 1024
 /** Requests of one session that came ahead of their turn, with their data, in bytes. */

@@ -108,6 +108,11 @@ export abstract class LogicalUnit {
     return this.#set.size
   }
 
+  /** Those attached. */
+  get nexuses(): Iterable<Nexus> {
+    return this.#itls.keys()
+  }
+
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
     const itl = new ItlNexus(nexus)
@@ -131,7 +136,7 @@ export abstract class LogicalUnit {
   #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
     const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
     this.#itls.delete(nexus)
-    this.reservation.release(nexus)
+    this.reservation.lose(nexus)
     this.preventingRemoval.delete(nexus)
     return ended
   }
@@ -202,7 +207,7 @@ export abstract class LogicalUnit {
       throw unitAttention(this.takeUnitAttention(task.nexus)!)
     }
     if (command === undefined) throw this.unknownCommand(task)
-    if (this.reservation.conflicts(task.nexus, command)) {
+    if (this.reservation.restricts && this.reservation.conflicts(task.nexus, command, task.cdb)) {
       return task.sendCommandComplete(Status.reservationConflict)
     }
     checkUsage(command, task.cdb)
@@ -285,6 +290,19 @@ export abstract class LogicalUnit {
     return this.#abortAll(tasks, ({ nexus }) =>
       taskAbortedStatus && requester !== undefined && nexus !== requester ? taskAborted : undefined,
     )
+  }
+
+  /**
+   * The same on behalf of a nexus; others that lose tasks by it are told so, unless the tasks' own status does (SAM-5
+   * §7.5, §5.6).
+   */
+  clearTasks(tasks: readonly Task[], requester: Nexus): Promise<void> {
+    if (!this.control.taskAbortedStatus) {
+      for (const nexus of new Set(tasks.map((task) => task.nexus))) {
+        if (nexus !== requester) this.establishUnitAttentionFor(nexus, Asc.commandsClearedByAnotherInitiator)
+      }
+    }
+    return this.abortTasks(tasks, requester)
   }
 
   #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {

@@ -5,6 +5,7 @@ import type { Random } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { ReservationStore } from "../sam/reservation-store.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
@@ -30,6 +31,8 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
+  /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
+  readonly reservationStore?: ReservationStore
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -88,6 +91,7 @@ export class DiskUnit extends LogicalUnit {
       compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
     }
     this.commands = diskCommands(this.thin)
+    if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.#stopFollowing = device.onResize((sizeBytes) => {
       this.blocks = Math.floor(sizeBytes / this.blockBytes)

@@ -3,6 +3,7 @@ import { reportLunsCommand } from "../sam/report-luns.ts"
 import { inquiry } from "./inquiry.ts"
 import { modeSelectCommands } from "./mode-select.ts"
 import { modeSenseCommands } from "./mode-sense.ts"
+import { persistentReserveCommands } from "./persistent-reserve/index.ts"
 import { preventAllowMediumRemoval } from "./prevent-allow.ts"
 import { reportSupportedOperationCodes } from "./report-operation-codes.ts"
 import { reportSupportedTaskManagementFunctions } from "./report-task-management.ts"
@@ -19,6 +20,7 @@ export const spcCommands: readonly Command[] = [
   ...modeSelectCommands,
   ...modeSenseCommands,
   ...reserveReleaseCommands,
+  ...persistentReserveCommands,
   sendDiagnostic,
   preventAllowMediumRemoval,
   reportLunsCommand,

@@ -35,6 +35,7 @@ export const Asc = {
   invalidFieldInParameterList: 0x2600,
   parameterNotSupported: 0x2601,
   parameterValueInvalid: 0x2602,
+  invalidReleaseOfPersistentReservation: 0x2604,
   writeProtected: 0x2700,
   logicalUnitSoftwareWriteProtected: 0x2702,
   spaceAllocationFailed: 0x2707,
@@ -45,6 +46,9 @@ export const Asc = {
   itNexusLoss: 0x2907,
   parametersChanged: 0x2a00,
   modeParametersChanged: 0x2a01,
+  reservationsPreempted: 0x2a03,
+  reservationsReleased: 0x2a04,
+  registrationsPreempted: 0x2a05,
   capacityDataHasChanged: 0x2a09,
   commandsClearedByAnotherInitiator: 0x2f00,
   savingParametersNotSupported: 0x3900,
@@ -52,11 +56,13 @@ export const Asc = {
   reportedLunsDataHasChanged: 0x3f0e,
   inquiryDataHasChanged: 0x3f03,
   internalTargetFailure: 0x4400,
+  persistentReservationInformationLost: 0x4401,
   protocolServiceCrcError: 0x4705,
   mediumRemovalPrevented: 0x5302,
   initiatorDetectedErrorMessageReceived: 0x4800,
   invalidMessageError: 0x4900,
   overlappedCommandsAttempted: 0x4e00,
+  insufficientRegistrationResources: 0x5504,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]
 
