@@ -8,9 +8,9 @@ export interface ReservationRule {
   readonly reserved: "anyone" | "holder" | "nobody"
   /**
    * Under which persistent reservations a nexus may use it that doesn't hold them and, if they are for registrants,
-   * isn't registered (SPC-4 tables 65 and 66, SBC-4 table 13). "registered": under all, if it is registered.
+   * isn't registered (SPC-4 table 65, SBC-4 table 13). "registered", "holder": under all, but nobody else (table 66).
    */
-  readonly persistent: "all" | "write exclusive" | "none" | "registered"
+  readonly persistent: "all" | "write exclusive" | "none" | "registered" | "holder"
   /** It is processed while nobody knows what was reserved (SPC-4 §5.13.5.2). */
   readonly whenLost?: true
 }
@@ -28,7 +28,7 @@ const changes: ReservationRule = { reserved: "holder", persistent: "none" }
 const persistentIn: ReservationRule = { reserved: "nobody", persistent: "all" }
 const registers: ReservationRule = persistentIn
 const registrants: ReservationRule = { reserved: "nobody", persistent: "registered" }
-const holders: ReservationRule = { reserved: "nobody", persistent: "none" }
+const holders: ReservationRule = { reserved: "nobody", persistent: "holder" }
 
 interface Row {
   readonly opcode: number

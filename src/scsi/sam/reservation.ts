@@ -1,9 +1,11 @@
 import { Turns } from "../../base/turns.ts"
+import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
 import type { Nexus } from "./nexus.ts"
 import {
   isAllRegistrants,
+  isHolder,
   isRegistrantsOnly,
   isWriteExclusive,
   nothingReserved,
@@ -65,7 +67,8 @@ export class Reservation {
 
   /** Whether the command gets RESERVATION CONFLICT. Throws SenseError PERSISTENT RESERVATION INFORMATION LOST. */
   conflicts(nexus: Nexus, command: Command, cdb: Uint8Array): boolean {
-    if (!this.#lost && this.#holder === undefined && this.#isUnrestricted(nexus)) return false
+    const open = !this.#lost && this.#holder === undefined && this.#isUnrestricted(nexus)
+    if (open && command.opcode !== OperationCode.persistentReserveOut) return false
     const { reserved, persistent, whenLost } = reservationRule(command, cdb)
     if (this.#lost) {
       if (whenLost) return false
@@ -77,6 +80,7 @@ export class Reservation {
     const { reservation, registrations } = this.#persistent
     if (reservation === undefined || persistent === "all") return false
     if (persistent === "registered") return !registrations.has(nexus.name)
+    if (persistent === "holder") return !isHolder(this.#persistent, nexus.name)
     return persistent === "none" || !isWriteExclusive(reservation.type)
   }
 
