@@ -155,7 +155,10 @@ export class ScsiTarget implements LogicalUnitInventory {
   targetPorts(): TargetPort[] {
     const ports = new Map<number, TargetPort>()
     for (const port of this.#ownPorts()) ports.set(port.relativeTargetPort, port)
-    for (const { identity } of this.#nexuses) ports.set(identity.relativeTargetPort, identity)
+    for (const { identity } of this.#nexuses) {
+      const { targetPortName, relativeTargetPort } = identity
+      ports.set(relativeTargetPort, { targetPortName, relativeTargetPort })
+    }
     return [...ports.values()].toSorted((a, b) => a.relativeTargetPort - b.relativeTargetPort)
   }
 
