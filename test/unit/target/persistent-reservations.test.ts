@@ -117,19 +117,29 @@ describe("PREEMPT AND ABORT over a session", () => {
     await world.close()
   })
 
-  it("of two that fence each other at once one is left", async () => {
+  it("of two that fence each other at once one is left, whichever comes first", async () => {
     const { world, survivor, victim } = await cluster()
     for (const each of [survivor, victim]) {
       each.command(cdb.write10(0, BLOCKS), { write: BYTES })
       await each.next("Ready To Transfer (R2T)")
     }
-    out(survivor, preemptAndAbort, fence)
-    out(victim, preemptAndAbort, { key: 2n, actionKey: 1n, type: writeExclusiveRegistrantsOnly })
+    const tags = [
+      out(survivor, preemptAndAbort, fence),
+      out(victim, preemptAndAbort, { ...fence, key: 2n, actionKey: 1n }),
+    ]
     await world.pass(5)
-    victim.yield()
-    survivor.yield()
-    assert.equal(statusOf(await survivor.next("SCSI Response")), Status.good)
-    assert.deepEqual(await keys(survivor), [1n])
+    const both = [survivor, victim]
+    for (const each of both) each.yield()
+    await world.pass(5)
+    const winners = both.filter((each, i) =>
+      each.unread.some(
+        ({ fields }) => fields["initiatorTaskTag"] === tags[i] && fields["status"] === Status.good,
+      ),
+    )
+    assert.equal(winners.length, 1)
+    const [winner] = winners
+    while (winner!.unread.length > 0) await winner!.next()
+    assert.deepEqual(await keys(winner!), [winner === survivor ? 1n : 2n])
     await world.close()
   })
 })
