@@ -1,5 +1,5 @@
 import { mkdir, open, rename, unlink } from "node:fs/promises"
-import { dirname } from "node:path"
+import { dirname, resolve } from "node:path"
 
 /** Replaces a file as a whole or not at all, whatever happens to the power. Resolves when it is stable. */
 export async function replaceFile(path: string, text: string): Promise<void> {
@@ -29,9 +29,10 @@ export function absent(error: NodeJS.ErrnoException): undefined {
 
 /** Makes a folder, for the user alone, and those above it, which stay where they are whatever happens to the power. */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 })
+  const folder = resolve(path)
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 })
   if (first === undefined) return
-  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
+  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
 }
 
 /** A rename is stable once its folder is. */

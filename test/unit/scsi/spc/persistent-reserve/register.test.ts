@@ -5,11 +5,13 @@ import {
   PERSISTENT_RESERVE_LIST_BYTES_MAX,
 } from "../../../../../src/base/limits.ts"
 import * as cdb from "../../../../../src/scsi/cdb/index.ts"
+import { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
+import { ScsiTarget } from "../../../../../src/scsi/sam/scsi-target.ts"
 import { encodeTransportId } from "../../../../../src/scsi/spc/persistent-reserve/transport-id.ts"
 import { PersistentReserveIn, PersistentReserveOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { PersistentType } from "../../../../../src/scsi/spec/persistent-type.ts"
 import { Asc } from "../../../../../src/scsi/spec/sense.ts"
-import { good } from "../../../../suites/scsi-task.ts"
+import { good, TestTask } from "../../../../suites/scsi-task.ts"
 import { Cluster, nexusOf, outcome, portName } from "./cluster.ts"
 
 const { register, registerAndIgnoreExistingKey, registerAndMove, reserve, release } = PersistentReserveOut
@@ -239,6 +241,40 @@ describe("ALL_TG_PT", () => {
     ])
     assert.equal(await cluster.out(a1, register, { key: 3n, ...options, actionKey: 0n }), "good")
     assert.deepEqual(table(), [])
+  })
+
+  test("is for the ports of the target device the nexus belongs to; a unit may be part of several", async () => {
+    const cluster = new Cluster()
+    const a = cluster.host("a")
+    const { clock, unit } = cluster.bench
+    const other = new ScsiTarget({
+      clock,
+      targetPorts: () => [
+        { targetPortName: "iqn.2026-01.org.example:other,t,0x0001", relativeTargetPort: 1 },
+        { targetPortName: "iqn.2026-01.org.example:other,t,0x0009", relativeTargetPort: 9 },
+      ],
+    })
+    other.addLogicalUnit(5, unit)
+    const far = new Nexus({ ...a.identity, targetPortName: "iqn.2026-01.org.example:other,t,0x0001" })
+    other.attachNexus(far)
+    unit.takeUnitAttention(far)
+    await cluster.out(a, register, { actionKey: 1n })
+    const dataOut = cdb.persistentReserveList({ ...options, actionKey: 2n })
+    const task = new TestTask(far, cdb.persistentReserveOut(register, 24), { dataOut, lun: 5 })
+    other.commandReceived(task)
+    assert.equal(outcome(await task.ended), "good")
+    assert.deepEqual(
+      cluster.fullStatus(a).map(({ port, key }) => [port, key]),
+      [
+        [1, 1n],
+        [1, 2n],
+        [9, 2n],
+      ],
+    )
+    await cluster.out(a, reserve, { key: 1n, type: exclusiveAccess })
+    const conflicting = new TestTask(far, cdb.modeSense6(0x3f, 255), { lun: 5 })
+    other.commandReceived(conflicting)
+    assert.equal(outcome(conflicting), "conflict")
   })
 
   test("goes together with SPEC_I_PT", async () => {
