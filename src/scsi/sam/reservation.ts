@@ -38,6 +38,8 @@ export class Reservation {
   /** What was reserved isn't known, since it was lost (SPC-4 §5.13.5.3.2). */
   #lost = false
   #store: ReservationStore | undefined
+  /** The store may hold something. */
+  #keeps = false
 
   /** Of the RESERVE of SPC-2. */
   get holder(): Nexus | undefined {
@@ -60,6 +62,7 @@ export class Reservation {
   /** Takes over what the store has found; once, before there are nexuses. */
   keepIn(store: ReservationStore): void {
     this.#store = store
+    this.#keeps = store.found !== undefined
     if (store.found === "lost") this.#lost = true
     else this.#persistent = store.found ?? nothingReserved
     this.#changed()
@@ -118,8 +121,10 @@ export class Reservation {
    */
   async replace(change: PersistentChange, tell: () => void): Promise<void> {
     const { state, generation } = change
-    if (state !== this.#persistent && (state.activated || this.#persistent.activated || this.#lost)) {
+    if (state !== this.#persistent && (state.activated || this.#keeps)) {
+      this.#keeps = true // also if it fails: nobody knows what is there then
       await this.#store?.save(state.activated ? state : undefined)
+      this.#keeps = state.activated
     }
     this.#persistent = state
     if (generation === "zeroed") {

@@ -60,7 +60,7 @@ export class Cluster {
   host(name: string, options: PortOptions = {}): Nexus {
     const nexus = nexusOf(name, options)
     this.bench.target.attachNexus(nexus)
-    this.attentions(nexus)
+    while (this.bench.unit.takeUnitAttention(nexus) !== undefined);
     return nexus
   }
 
@@ -151,7 +151,8 @@ export class Cluster {
 export class TestStore implements ReservationStore {
   found: ReservationStore["found"]
   readonly saved: ReservationStore["found"][] = []
-  failing = false
+  /** Saving fails: before anything is done, or when all is, so that nobody can tell. */
+  failing: false | "early" | "late" = false
   /** Resolves the save under way, when it is held. */
   readonly held: (() => void)[] = []
   holding = false
@@ -162,8 +163,9 @@ export class TestStore implements ReservationStore {
 
   async save(state: Parameters<ReservationStore["save"]>[0]): Promise<void> {
     if (this.holding) await new Promise<void>((resolve) => this.held.push(resolve))
-    if (this.failing) throw new Error("no space left on device")
+    if (this.failing === "early") throw new Error("no space left on device")
     this.saved.push(state)
     this.found = state
+    if (this.failing === "late") throw new Error("input/output error")
   }
 }

@@ -223,13 +223,25 @@ describe("persistence through power loss", () => {
     const store = new TestStore()
     const { cluster, a, b } = await makeCluster(store)
     await cluster.out(a, register, { key: 1n, actionKey: 1n, throughPowerLoss: true })
-    store.failing = true
+    store.failing = "early"
     assert.equal(await cluster.out(a, reserve, { key: 1n, type: exclusiveAccess }), "4/4400")
     assert.equal(cluster.access(b), "rw")
     assert.equal(cluster.generation(a), 3)
     store.failing = false
     assert.equal(await cluster.out(a, reserve, { key: 1n, type: exclusiveAccess }), "good")
     assert.equal(cluster.access(b), "")
+  })
+
+  test("what may have become stable although that failed is taken back with the next change", async () => {
+    const store = new TestStore()
+    const cluster = new Cluster(store)
+    const [a, b] = [cluster.host("a"), cluster.host("b")]
+    store.failing = "late"
+    assert.equal(await cluster.out(a, register, { actionKey: 1n, throughPowerLoss: true }), "4/4400")
+    assert.deepEqual(cluster.keys(b), [])
+    store.failing = false
+    assert.equal(await cluster.out(b, register, { actionKey: 2n }), "good")
+    assert.equal(store.found, undefined, "or the next start would find what nobody has")
   })
 
   test("GOOD comes, and others are kept out, not before it is stable; actions wait for each other", async () => {
@@ -288,7 +300,7 @@ describe("REPLACE LOST RESERVATION", () => {
     assert.equal(await cluster.out(a, replaceLostReservation, { ...again, actionKey: 0n }), "5/2600")
     assert.equal(await cluster.out(a, replaceLostReservation, { ...again, allTargetPorts: true }), "5/2600")
     assert.equal(await cluster.out(a, replaceLostReservation, { ...again, type: 2 }), INVALID_CDB)
-    store.failing = true
+    store.failing = "early"
     assert.equal(await cluster.out(a, replaceLostReservation, again), "4/4400")
     assert.equal(outcome(cluster.send(b, own(CHANGE))), LOST)
     store.failing = false
