@@ -255,7 +255,7 @@ test("whatever hosts do, the unit does what SPC-4 says", async () => {
   // Every action has succeeded now and then, and has been refused: the runs have reached what they are about.
   for (const action of Object.values(PersistentReserveOut)) {
     if (action === PersistentReserveOut.replaceLostReservation) continue
-    assert.ok((seen.get(`${action} good`) ?? 0) > 10, `action ${action} never worked`)
-    assert.ok((seen.get(`${action} conflict`) ?? 0) > 5, `action ${action} never conflicted`)
+    assert.ok((seen.get(`${action} good`) ?? 0) > 2, `action ${action} never worked`)
+    assert.ok(seen.has(`${action} conflict`), `action ${action} never conflicted`)
   }
 })
