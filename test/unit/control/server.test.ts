@@ -135,7 +135,8 @@ describe("a server", () => {
       const [unit] = server.units
       try {
         const disk = await Disk.open(unit!.url, { reconnect: false })
-        await work(disk).finally(() => disk.close())
+        await work(disk)
+        await disk.close()
       } finally {
         await server.close()
       }

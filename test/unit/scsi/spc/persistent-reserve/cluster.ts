@@ -5,7 +5,7 @@ import { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
 import type { ReservationStore } from "../../../../../src/scsi/sam/reservation-store.ts"
 import { PersistentReserveIn } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Status } from "../../../../../src/scsi/spec/status.ts"
-import { good, TestTask, type TestTaskOptions } from "../../../../suites/scsi-task.ts"
+import { good, type TestTask, type TestTaskOptions } from "../../../../suites/scsi-task.ts"
 import { type Bench, CHANGE, makeBench, own } from "../../test-unit.ts"
 
 export interface PortOptions {
