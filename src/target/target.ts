@@ -56,7 +56,7 @@ export class Target {
   readonly #sessions = new Set<TargetSession>()
   #entity: NetworkEntity | undefined
   /** Groups of the portals there are; set by the network entity it is added to. */
-  portalGroups: () => Iterable<number> = () => []
+  listeningGroups: () => Iterable<number> = () => []
 
   /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS. */
   constructor(options: TargetOptions) {
@@ -118,7 +118,7 @@ export class Target {
   }
 
   #ports(): TargetPort[] {
-    const tags = [...new Set(this.portalGroups())].filter((tag) => this.isIn(tag))
+    const tags = [...new Set(this.listeningGroups())].filter((tag) => this.isIn(tag))
     return tags.map((tag) => targetPort(this.name, tag))
   }
 

@@ -292,10 +292,7 @@ export abstract class LogicalUnit {
     )
   }
 
-  /**
-   * The same on behalf of a nexus; others that lose tasks by it are told so, unless the tasks' own status does (SAM-5
-   * §7.5, §5.6).
-   */
+  /** The same; nexuses that lose tasks to another are told so, unless the tasks' own status does (SAM-5 §7.5, §5.6). */
   clearTasks(tasks: readonly Task[], requester: Nexus): Promise<void> {
     if (!this.control.taskAbortedStatus) {
       for (const nexus of new Set(tasks.map((task) => task.nexus))) {

@@ -108,7 +108,8 @@ const rows: readonly Row[] = [
   ...row(reads, OperationCode.verify10, OperationCode.verify12, OperationCode.verify16),
   ...row(reads, OperationCode.preFetch10, OperationCode.preFetch16),
   ...row(reads, 0x37, 0xb7), // READ DEFECT DATA
-  ...actions(open, SERVICE_ACTION_IN_16, 0x10, 0x13, 0x1d), // READ CAPACITY (16), REPORT REFERRALS, REPORT PROVISIONING INITIALIZATION PATTERN
+  // READ CAPACITY (16), REPORT REFERRALS, REPORT PROVISIONING INITIALIZATION PATTERN
+  ...actions(open, SERVICE_ACTION_IN_16, 0x10, 0x13, 0x1d),
   ...actions(reads, SERVICE_ACTION_IN_16, 0x12, 0x16, 0x17), // GET LBA, STREAM and PHYSICAL ELEMENT STATUS
   ...row(changes, SERVICE_ACTION_IN_16), // BACKGROUND CONTROL, STREAM CONTROL and their kind
   ...row(open, OperationCode.readCapacity10),
