@@ -7,6 +7,7 @@ import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control } from "./control.ts"
+import type { Guest } from "./guest.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
@@ -38,6 +39,8 @@ export abstract class LogicalUnit {
   abstract readonly modePages: readonly ModePage[]
   /** VERSION DESCRIPTORs of the standards it follows, at most eight (SPC-4 §6.4.2). */
   readonly versionDescriptors: readonly number[] = []
+  /** 3PC: there is a copy manager (SPC-4 §6.6.2). */
+  readonly thirdPartyCopy: boolean = false
   /** RMB: the medium can be taken out. */
   readonly removable: boolean = false
   readonly control = new Control()
@@ -52,6 +55,7 @@ export abstract class LogicalUnit {
   readonly #aborting = new Map<Task, (() => void)[]>()
   /** Those of them that get TASK ABORTED in the end (TAS). */
   readonly #toAnswer = new Map<Task, Answer>()
+  readonly #guests = new Set<Guest>()
   #table: CommandTable | undefined
   #dispatching = false
 
@@ -133,7 +137,23 @@ export abstract class LogicalUnit {
     this.#itls.delete(nexus)
     this.reservation.release(nexus)
     this.preventingRemoval.delete(nexus)
-    return ended
+    return this.#evictGuests(ended, nexus)
+  }
+
+  /** Until the guest is taken out again it is evicted with its nexus, and by a reset. */
+  admitGuest(guest: Guest): void {
+    this.#guests.add(guest)
+  }
+
+  dismissGuest(guest: Guest): void {
+    this.#guests.delete(guest)
+  }
+
+  /** Of a nexus, or all. Resolves when `others` has, and the guests have ended. */
+  #evictGuests(others: Promise<void>, nexus?: Nexus): Promise<void> {
+    if (this.#guests.size === 0) return others
+    const leaving = [...this.#guests].filter((guest) => nexus === undefined || guest.nexus === nexus)
+    return Promise.all([others, ...leaving.map((guest) => guest.evict())]).then(() => {})
   }
 
   /** A unit attention condition for every nexus but `except`. */
@@ -354,7 +374,7 @@ export abstract class LogicalUnit {
     this.control.reset()
     this.onReset()
     this.establishUnitAttention(asc)
-    return ended
+    return this.#evictGuests(ended)
   }
 }
 

@@ -1,3 +1,5 @@
+import type { LogicalUnit } from "./logical-unit.ts"
+
 /** Who talks to whom: what identifies an I_T nexus (SAM-5 §4.8). */
 export interface NexusIdentity {
   /** SCSI port name: for iSCSI "<iSCSI name>,i,0x<ISID>" (RFC 7143 §3.4.1 b). */
@@ -14,6 +16,8 @@ export interface NexusIdentity {
 export interface LogicalUnitInventory {
   /** The logical unit numbers there are, rising. */
   luns(): number[]
+  /** The logical units by number: the ones a copy may reach for the nexus (SPC-4 §5.17.2). */
+  readonly logicalUnits: ReadonlyMap<number, LogicalUnit>
   /** Forgets a pending unit attention of the nexus on every logical unit of the target. */
   clearUnitAttention(nexus: Nexus, asc: number): void
 }
