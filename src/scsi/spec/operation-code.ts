@@ -26,6 +26,8 @@ export const OperationCode = {
   release10: 0x57,
   modeSense10: 0x5a,
   variableLength: 0x7f,
+  thirdPartyCopyOut: 0x83,
+  thirdPartyCopyIn: 0x84,
   read16: 0x88,
   compareAndWrite: 0x89,
   write16: 0x8a,
@@ -47,6 +49,21 @@ export type OperationCode = (typeof OperationCode)[keyof typeof OperationCode]
 
 /** Service actions, by the operation code they belong to. */
 export const ServiceActionIn16 = { readCapacity16: 0x10, getLbaStatus: 0x12 } as const
+export const ThirdPartyCopyOut = {
+  extendedCopyLid1: 0x00,
+  extendedCopyLid4: 0x01,
+  populateToken: 0x10,
+  writeUsingToken: 0x11,
+  copyOperationAbort: 0x1c,
+} as const
+export const ThirdPartyCopyIn = {
+  receiveCopyStatusLid1: 0x00,
+  receiveCopyDataLid1: 0x01,
+  receiveCopyOperatingParameters: 0x03,
+  receiveCopyFailureDetailsLid1: 0x04,
+  receiveCopyStatusLid4: 0x05,
+  receiveRodTokenInformation: 0x07,
+} as const
 export const MaintenanceIn = {
   reportSupportedOperationCodes: 0x0c,
   reportSupportedTaskManagementFunctions: 0x0d,
