@@ -1,3 +1,4 @@
+import { SanletError } from "../../../base/errors.ts"
 import type { Command } from "../../sam/command.ts"
 import { OperationCode } from "../../spec/operation-code.ts"
 import { encodeSense, type ForwardedSense, SenseError } from "../../spec/sense.ts"
@@ -8,12 +9,12 @@ import type { CopyOperation } from "./operation.ts"
 type Role = ForwardedSense["from"]
 
 /** What a source or a destination of a copy has answered: its own sense, or RESERVATION CONFLICT. */
-export class CopyEndError extends Error {
+export class CopyEndError extends SanletError {
   readonly role: Role
   readonly sense: SenseError | undefined
 
   constructor(role: Role, sense?: SenseError) {
-    super(sense?.message ?? "another nexus holds a reservation")
+    super("ERR_COPY_END", sense?.message ?? "another nexus holds a reservation")
     this.role = role
     this.sense = sense
   }

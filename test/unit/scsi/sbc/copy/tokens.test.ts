@@ -29,6 +29,7 @@ async function populate(
   const { lun = 0, listId = 1 } = options
   const dataOut = populateList(ranges, options)
   good(await bench.run(tokenCdb(0x10, listId, dataOut.length), { dataOut, lun }))
+  await settle()
   const data = Buffer.from(good(await bench.run(receiveCdb(RRTI, listId), { lun })))
   assert.deepEqual([data[4], data[5], data[12]], [0x10, 0x01, 0])
   assert.equal(data.readUInt32BE(data.length - 518), 514)
@@ -359,6 +360,30 @@ describe("a ROD token", () => {
     const other = bench.attach(testNexus("other"))
     good(await bench.run(Uint8Array.of(0x16, 0, 0, 0, 0, 0), { nexus: other, lun: 0 }))
     checkCondition(await writeWith(bench, token, [[0, 8]]).ended, copyAborted, Asc.thirdPartyDeviceFailure)
+  })
+})
+
+describe("a token used in the background", () => {
+  it("is made, and written with, after the commands have ended; failures are for who asks", async () => {
+    const bench = new CopyBench({ blocks: 4096 }, { blocks: 4096 })
+    bench.disk(0).device.bytes.set(pattern(4096 * 512))
+    const token = await populate(bench, [[0, 4096]], { immediate: true })
+    bench.disk(1).device.slow = true
+    good(await writeWith(bench, token, [[0, 4096]], { immediate: true }).ended)
+    await settle()
+    bench.disk(1).device.finishNext()
+    await settle()
+    assert.deepEqual(await statusOf(bench), [0x12, 2048])
+    await bench.finishAll()
+    assert.deepEqual(await statusOf(bench), [0x01, 4096])
+    assert.equal(Buffer.compare(bench.disk(1).device.bytes, bench.disk(0).device.bytes), 0)
+
+    bench.disk(1).device.failures.set("write", new BlockError("io", "as told"))
+    good(await writeWith(bench, token, [[0, 8]], { immediate: true }).ended)
+    await bench.finishAll()
+    assert.deepEqual(await statusOf(bench), [0x02, 0])
+    const wrong = await writeWith(bench, token, [[4096, 1]], { immediate: true }).ended
+    checkCondition(wrong, illegalRequest, Asc.lbaOutOfRange)
   })
 })
 
