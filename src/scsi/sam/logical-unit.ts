@@ -137,7 +137,7 @@ export abstract class LogicalUnit {
     this.#itls.delete(nexus)
     this.reservation.release(nexus)
     this.preventingRemoval.delete(nexus)
-    return this.#evictGuests(ended, nexus)
+    return this.#withGuests(ended, nexus)
   }
 
   /** Until the guest is taken out again it is evicted with its nexus, and by a reset. */
@@ -149,11 +149,15 @@ export abstract class LogicalUnit {
     this.#guests.delete(guest)
   }
 
-  /** Of a nexus, or all. Resolves when `others` has, and the guests have ended. */
-  #evictGuests(others: Promise<void>, nexus?: Nexus): Promise<void> {
-    if (this.#guests.size === 0) return others
+  /** Ends what guests do here for a nexus, or for all; resolves when nothing of it runs any more. */
+  evictGuests(nexus?: Nexus): Promise<void> {
     const leaving = [...this.#guests].filter((guest) => nexus === undefined || guest.nexus === nexus)
-    return Promise.all([others, ...leaving.map((guest) => guest.evict())]).then(() => {})
+    return Promise.all(leaving.map((guest) => guest.evict())).then(() => {})
+  }
+
+  #withGuests(ended: Promise<void>, nexus?: Nexus): Promise<void> {
+    if (this.#guests.size === 0) return ended
+    return Promise.all([ended, this.evictGuests(nexus)]).then(() => {})
   }
 
   /** A unit attention condition for every nexus but `except`. */
@@ -374,7 +378,7 @@ export abstract class LogicalUnit {
     this.control.reset()
     this.onReset()
     this.establishUnitAttention(asc)
-    return this.#evictGuests(ended)
+    return this.#withGuests(ended)
   }
 }
 

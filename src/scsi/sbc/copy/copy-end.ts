@@ -57,14 +57,36 @@ export class CopyEnd {
     )
   }
 
+  /** Makes whole blocks zeroes, which take no storage where the unit is thin. */
+  zero(offsetBytes: number, lengthBytes: number): Promise<void> {
+    const { medium, thin } = this.unit
+    return this.attempt(offsetBytes, lengthBytes, () =>
+      thin
+        ? medium.discard(offsetBytes, lengthBytes, this.#operation)
+        : medium.writeZeroes(offsetBytes, lengthBytes, this.#operation),
+    )
+  }
+
+  /** Whether there is no storage behind whole blocks: then they are zeroes. */
+  isHole(offsetBytes: number, lengthBytes: number): Promise<boolean> {
+    return this.#asked(offsetBytes, lengthBytes, async () => {
+      const [first] = await this.unit.medium.extents(offsetBytes, lengthBytes, 1)
+      return first !== undefined && !first.allocated && first.lengthBytes >= lengthBytes
+    })
+  }
+
   /** An access to whole blocks. */
   async attempt<T>(offsetBytes: number, lengthBytes: number, access: () => T | Promise<T>): Promise<T> {
+    const result = await this.#asked(offsetBytes, lengthBytes, access)
+    this.#operation.transfers++
+    return result
+  }
+
+  async #asked<T>(offsetBytes: number, lengthBytes: number, access: () => T | Promise<T>): Promise<T> {
     try {
       this.#operation.throwIfAborted()
       this.#check(offsetBytes, lengthBytes)
-      const result = await access()
-      this.#operation.transfers++
-      return result
+      return await access()
     } catch (error) {
       this.#operation.throwIfAborted()
       throw error instanceof SenseError ? new CopyEndError(this.role, error) : error

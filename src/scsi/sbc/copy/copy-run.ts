@@ -41,6 +41,8 @@ class Run {
   readonly #steps: number
   /** The devices copy by themselves, until they say they can't. */
   #native: boolean
+  /** What has no storage gets none. */
+  readonly #keepsHoles: boolean
   #begun = 0
   /** Steps that have arrived without a gap, and those behind the gap. */
   #arrived = 0
@@ -60,6 +62,7 @@ class Run {
     this.#end = destinationBytes + lengthBytes
     this.#steps = Math.ceil((this.#end - this.#first) / COPY_STEP_BYTES)
     this.#native = !this.#overlapping && device.copyFrom !== undefined
+    this.#keepsHoles = destination.unit.thin && source.unit.device.features.extents
   }
 
   async copy(): Promise<void> {
@@ -109,19 +112,20 @@ class Run {
   async #copyStep({ from, to }: Step, memory: StepMemory): Promise<void> {
     const { source, sourceBytes, destination, destinationBytes, rest, check } = this.#options
     const at = sourceBytes + from - destinationBytes
-    const { blockBytes } = destination.unit
-    const whole = from % blockBytes === 0 && to % blockBytes === 0
-    if (
-      this.#native &&
-      whole &&
-      at % source.unit.blockBytes === 0 &&
-      (to - from) % source.unit.blockBytes === 0
-    ) {
-      this.#native = await this.#copyNatively(at, from, to - from)
-      check?.()
-      if (this.#native) return
+    const length = to - from
+    const whole = isWhole(destination, from, length)
+    if (whole && isWhole(source, at, length)) {
+      if (this.#keepsHoles && (await source.isHole(at, length))) {
+        check?.()
+        return destination.zero(from, length)
+      }
+      if (this.#native) {
+        this.#native = await this.#copyNatively(at, from, length)
+        check?.()
+        if (this.#native) return
+      }
     }
-    const data = await readBytes(source, at, to - from, memory)
+    const data = await readBytes(source, at, length, memory)
     check?.()
     return whole ? destination.write(from, data) : writePart(destination, from, data, rest, this.#operation)
   }
@@ -146,6 +150,9 @@ class StepMemory {
     return this.#memory.subarray(0, bytes)
   }
 }
+
+const isWhole = ({ unit: { blockBytes } }: CopyEnd, offset: number, length: number): boolean =>
+  offset % blockBytes === 0 && length % blockBytes === 0
 
 /** The whole blocks a run of bytes lies in. */
 function blocksOf(blockBytes: number, offset: number, length: number): { start: number; bytes: number } {

@@ -1,3 +1,4 @@
+import type { LogicalUnit } from "../../sam/logical-unit.ts"
 import { Asc, type SenseDetail, SenseError, SenseKey } from "../../spec/sense.ts"
 import { ADDRESSED_UNIT } from "../../spec/third-party-copy.ts"
 import type { DiskUnit } from "../disk-unit.ts"
@@ -22,36 +23,40 @@ export async function copySegments(
   addressed: DiskUnit,
   { cscds, segments }: CopyParameters,
 ): Promise<void> {
+  // A unit is looked for once: when it goes away the operation ends with it.
+  const units = new Map<Cscd, LogicalUnit | undefined>()
+  const named = (cscd: Cscd): LogicalUnit | undefined => {
+    if (!units.has(cscd)) units.set(cscd, unitNamed(operation.nexus, cscd.designator))
+    return units.get(cscd)
+  }
   for (const [number, segment] of segments.entries()) {
     operation.segments = number + 1
     const last = number === segments.length - 1
-    await new SegmentCopy(operation, addressed, cscds, segment, number).run(last)
+    await new SegmentCopy({ operation, addressed, cscds, named }, segment, number).run(last)
   }
 }
 
+/** What all segments of a command have in common. */
+interface Surroundings {
+  readonly operation: CopyOperation
+  readonly addressed: DiskUnit
+  readonly cscds: readonly Cscd[]
+  readonly named: (cscd: Cscd) => LogicalUnit | undefined
+}
+
 class SegmentCopy {
-  readonly #operation: CopyOperation
-  readonly #addressed: DiskUnit
-  readonly #cscds: readonly Cscd[]
+  readonly #surroundings: Surroundings
   readonly #segment: Segment
   readonly #number: number
 
-  constructor(
-    operation: CopyOperation,
-    addressed: DiskUnit,
-    cscds: readonly Cscd[],
-    segment: Segment,
-    number: number,
-  ) {
-    this.#operation = operation
-    this.#addressed = addressed
-    this.#cscds = cscds
+  constructor(surroundings: Surroundings, segment: Segment, number: number) {
+    this.#surroundings = surroundings
     this.#segment = segment
     this.#number = number
   }
 
   async run(last: boolean): Promise<void> {
-    const operation = this.#operation
+    const { operation } = this.#surroundings
     const { source, destination } = this.#segment
     const from = this.#find(source)
     const to = this.#find(destination)
@@ -81,11 +86,12 @@ class SegmentCopy {
   /** Throws SenseError UNREACHABLE COPY TARGET and the like. */
   #find(place: SegmentPlace): Found {
     const { cscdId, cscdIdAt } = place
-    if (cscdId === ADDRESSED_UNIT) return { unit: this.#addressed, cscd: undefined }
-    const cscd = this.#cscds[cscdId]
+    const { addressed, cscds } = this.#surroundings
+    if (cscdId === ADDRESSED_UNIT) return { unit: addressed, cscd: undefined }
+    const cscd = cscds[cscdId]
     if (cscd === undefined)
       throw this.#wrong(Asc.unreachableCopyTarget, "there is no such CSCD descriptor", cscdIdAt)
-    const named = unitNamed(this.#operation.nexus, cscd.designator)
+    const named = this.#surroundings.named(cscd)
     const unit = named && copyManagerOf(named)?.unit
     const at = { field: { in: "parameters", byte: cscd.at } } as const
     if (named === undefined)

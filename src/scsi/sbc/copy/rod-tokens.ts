@@ -4,7 +4,7 @@ import type { Random } from "../../../base/random.ts"
 import { Asc, SenseError, SenseKey } from "../../spec/sense.ts"
 import type { Medium } from "../medium.ts"
 import { identifierOf } from "./rod-token-format.ts"
-import type { ByteRange } from "./ranges.ts"
+import { type ByteRange, overlap } from "./ranges.ts"
 
 type End = "cancelled" | "deleted" | "expired"
 
@@ -25,12 +25,23 @@ export class RodToken {
   /** Operations that use it: it doesn't expire under them. */
   users = 0
   end: End | undefined
+  /** All ranges lie between these. */
+  readonly #startBytes: number
+  readonly #endBytes: number
 
   constructor(bytes: Uint8Array, ranges: readonly ByteRange[], inactivityMs: number, nowMs: number) {
     this.bytes = bytes
     this.ranges = ranges
     this.inactivityMs = inactivityMs
     this.usedMs = nowMs
+    this.#startBytes = Math.min(...ranges.map((range) => range.offsetBytes))
+    this.#endBytes = Math.max(...ranges.map((range) => range.offsetBytes + range.lengthBytes))
+  }
+
+  meets(run: ByteRange): boolean {
+    if (run.offsetBytes >= this.#endBytes || run.offsetBytes + run.lengthBytes <= this.#startBytes)
+      return false
+    return this.ranges.some((range) => overlap(range, run))
   }
 
   /** Throws SenseError once it isn't valid any more. */
@@ -116,8 +127,7 @@ export class RodTokens {
   readonly #changed = (offsetBytes: number, lengthBytes: number): void => {
     let cancelled = false
     for (const token of this.#tokens.values()) {
-      if (token.end !== undefined || !token.ranges.some((range) => meets(range, offsetBytes, lengthBytes)))
-        continue
+      if (token.end !== undefined || !token.meets({ offsetBytes, lengthBytes })) continue
       token.end = "cancelled"
       cancelled = true
     }
@@ -156,9 +166,6 @@ export class RodTokens {
     )
   }
 }
-
-const meets = (range: ByteRange, offsetBytes: number, lengthBytes: number): boolean =>
-  range.offsetBytes < offsetBytes + lengthBytes && offsetBytes < range.offsetBytes + range.lengthBytes
 
 /** How long it takes tells nothing of where they differ. */
 function equalInConstantTime(a: Uint8Array, b: Uint8Array): boolean {

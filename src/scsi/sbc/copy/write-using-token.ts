@@ -149,18 +149,11 @@ async function writeZeroes(
   unit: DiskUnit,
   ranges: readonly ByteRange[],
 ): Promise<void> {
-  const { medium, thin } = unit
   const destination = new CopyEnd(unit, "destination", operation)
   for (const { offsetBytes, lengthBytes } of ranges) {
     for (let at = 0; at < lengthBytes; at += COPY_ZERO_STEP_BYTES) {
       const step = Math.min(COPY_ZERO_STEP_BYTES, lengthBytes - at)
-      await attempt(() =>
-        destination.attempt(offsetBytes + at, step, () =>
-          thin
-            ? medium.discard(offsetBytes + at, step, operation)
-            : medium.writeZeroes(offsetBytes + at, step, operation),
-        ),
-      )
+      await attempt(() => destination.zero(offsetBytes + at, step))
       operation.bytes += step
     }
   }

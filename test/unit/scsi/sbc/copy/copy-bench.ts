@@ -30,6 +30,7 @@ export class CopyBench {
   addDisk({ blocks = 64, ...options }: DiskUnitOptions & { blocks?: number }): CopyDisk {
     const lun = this.disks.length
     const device = new TestDevice(blocks * (options.logicalBlockBytes ?? 512))
+    device.allocated.fill(1)
     const random = new SeededRandom(lun + 1)
     const unit = new DiskUnit(device, { clock: this.clock, random, ...options })
     this.target.addLogicalUnit(lun, unit)

@@ -363,6 +363,27 @@ describe("EXTENDED COPY among other commands", () => {
     good(await retried.ended)
   })
 
+  it("gives no storage to what has none, where the destination is thin", async () => {
+    const blocks = 5 * 2048
+    for (const thin of [true, false]) {
+      const bench = new CopyBench({ blocks }, { blocks, thin })
+      const [source, destination] = [bench.disk(0).device, bench.disk(1).device]
+      source.bytes.set(pattern(1024 * 1024), 2 * 1024 * 1024)
+      source.allocated.fill(0)
+      source.allocated.fill(1, 512, 768)
+      source.allocated.fill(1, 1024, 1025)
+      destination.bytes.fill(7)
+      const segment = blockSegment({ blocks, from: 0, to: 0 })
+      good(await bench.run(...copy1(lid1List([bench.cscd(0), bench.cscd(1)], [segment]))))
+      assert.equal(Buffer.compare(destination.bytes, source.bytes), 0)
+      const expected = thin ? ["discard 0+1048576", "discard 1048576+1048576", "discard 3145728+1048576"] : []
+      assert.deepEqual(
+        destination.calls.filter((call) => call.startsWith("discard")),
+        expected,
+      )
+    }
+  })
+
   it("uses the device's own copy where there is one, and reads and writes where it can't", async () => {
     for (const can of [true, false]) {
       const bench = new CopyBench({ blocks: 8 * 2048 }, { blocks: 8 * 2048 })
