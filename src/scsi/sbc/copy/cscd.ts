@@ -4,7 +4,6 @@ import type { LogicalUnit } from "../../sam/logical-unit.ts"
 import type { Nexus } from "../../sam/nexus.ts"
 import { CopyDescriptor } from "../../spec/third-party-copy.ts"
 import type { DiskUnit } from "../disk-unit.ts"
-import { type CopyManager, copyManagerOf } from "./copy-manager.ts"
 
 export const CSCD_DESCRIPTOR_BYTES = 32
 const DESIGNATOR_BYTES_MAX = 20
@@ -46,11 +45,6 @@ export function unitNamed(nexus: Nexus, wanted: Designator): LogicalUnit | undef
     if (unit.identity.designators.some((designator) => equals(designator, wanted))) return unit
   }
   return undefined
-}
-
-export function copyManagerNamed(nexus: Nexus, wanted: Designator): CopyManager | undefined {
-  const unit = unitNamed(nexus, wanted)
-  return unit && copyManagerOf(unit)
 }
 
 const equals = (a: Designator, b: Designator): boolean =>

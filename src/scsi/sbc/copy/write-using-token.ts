@@ -9,9 +9,9 @@ import { ROD_TOKEN_BYTES, ROD_TOKEN_LENGTH, RodType } from "../../spec/third-par
 import type { DiskUnit } from "../disk-unit.ts"
 import { u64 } from "../fields.ts"
 import { CopyEnd, CopyEndError } from "./copy-end.ts"
-import type { CopyManager } from "./copy-manager.ts"
+import { type CopyManager, copyManagerOf } from "./copy-manager.ts"
 import { copyRun } from "./copy-run.ts"
-import { copyManagerNamed, parseCscd } from "./cscd.ts"
+import { parseCscd, unitNamed } from "./cscd.ts"
 import type { CopyOperation } from "./operation.ts"
 import { type ByteRange, parseRanges, slice, totalBytes } from "./ranges.ts"
 import { hasCreator, ROD_TOKEN_CREATOR } from "./rod-token-format.ts"
@@ -88,9 +88,10 @@ function tokenOf(task: Task, bytes: Uint8Array): Presented | undefined {
     default:
       throw invalidToken(Asc.invalidTokenUnsupportedType, "tokens of this type aren't known")
   }
-  const creator = hasCreator(bytes)
-    ? copyManagerNamed(task.nexus, parseCscd(bytes, ROD_TOKEN_CREATOR).designator)
+  const unit = hasCreator(bytes)
+    ? unitNamed(task.nexus, parseCscd(bytes, ROD_TOKEN_CREATOR).designator)
     : undefined
+  const creator = unit && copyManagerOf(unit)
   const token = creator?.tokens.find(bytes)
   if (creator === undefined || token === undefined) {
     throw invalidToken(Asc.invalidTokenUnknown, "no logical unit of this target has made the token")

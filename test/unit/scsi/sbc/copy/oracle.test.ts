@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { it } from "node:test"
 import fc from "fast-check"
-import { TestTask } from "../../../../suites/scsi-task.ts"
+import type { TestTask } from "../../../../suites/scsi-task.ts"
 import { pattern } from "../disk.ts"
 import {
   blockSegment,
