@@ -112,6 +112,11 @@ export abstract class LogicalUnit {
     return this.#set.size
   }
 
+  /** Guests there are. */
+  get guestCount(): number {
+    return this.#guests.size
+  }
+
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
     const itl = new ItlNexus(nexus)

@@ -68,7 +68,7 @@ export class CopyManager {
   /** The task was aborted: its operation ends, wherever it reads or writes. */
   cancel(task: Task): void {
     for (const [operation, originator] of this.#running) {
-      if (originator === task && !operation.request.immediate) void operation.abort(clearedByDeviceServer())
+      if (originator === task) void operation.abort(clearedByDeviceServer())
     }
   }
 

@@ -112,8 +112,7 @@ export function receiveRodTokenInformation(task: Task, unit: DiskUnit): Completi
   const listId = u32(task.cdb, LIST_ID)
   const operation = operationOf(task, unit, listId)
   const allocation = allocationOf(task)
-  const { outcome } = operation
-  const token = outcome?.kind === "completed" ? operation.token : undefined
+  const { outcome, token } = operation
   const tokenBytes = token === undefined ? 0 : 2 + token.length
   const data = statusHeader(operation, 4 + tokenBytes)
   data[15] = TransferCountUnits.destinationBlocks

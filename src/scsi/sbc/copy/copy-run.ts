@@ -54,9 +54,7 @@ class Run {
     this.#operation = operation
     this.#options = options
     const distance = destinationBytes - sourceBytes
-    // A margin of a block: parts of blocks are read and written with their blocks.
-    const margin = Math.max(blockBytes, source.unit.blockBytes)
-    this.#overlapping = device === source.unit.device && Math.abs(distance) < lengthBytes + margin
+    this.#overlapping = device === source.unit.device && Math.abs(distance) < lengthBytes
     this.#backwards = this.#overlapping && distance > 0
     this.#first = Math.floor(destinationBytes / blockBytes) * blockBytes
     this.#end = destinationBytes + lengthBytes

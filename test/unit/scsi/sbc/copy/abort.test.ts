@@ -102,6 +102,10 @@ describe("a copy that is aborted", () => {
     await bench.finishAll()
     assert.equal(writes(bench), 8)
     assert.deepEqual(await statusOf(bench), [0x01, 0, 0])
+    assert.deepEqual(
+      bench.disks.map(({ unit }) => unit.guestCount),
+      [0, 0],
+    )
   })
 
   it("by a reset of the unit it was sent to, or of another it touches, is over when the reset is", async () => {

@@ -62,13 +62,14 @@ export class CopyBench {
     return this.send(cdb, options).ended
   }
 
-  /** Ends what waits at slow devices, whatever comes first, until nothing does. */
-  async finishAll(): Promise<void> {
+  /** Ends what waits at slow devices, one by one, until nothing does. */
+  async finishAll(first: "oldest" | "newest" = "oldest"): Promise<void> {
     for (;;) {
       await settle()
       const busy = this.disks.find(({ device }) => device.waiting.length > 0)
       if (busy === undefined) return
-      busy.device.finishNext()
+      if (first === "oldest") busy.device.finishNext()
+      else busy.device.waiting.pop()?.finish()
     }
   }
 

@@ -224,12 +224,13 @@ describe("a ROD token", () => {
     const slow = use(usual)
     await settle()
     await bench.clock.advance(600_000)
+    await populate(bench, [[8, 1]], { listId: 9 })
     await bench.finishAll()
     good(await slow)
     bench.disk(1).device.slow = false
     await bench.clock.advance(60_001)
     checkCondition(await use(usual), illegalRequest, Asc.invalidTokenExpired)
-    await bench.clock.advance(120_000)
+    await bench.clock.advance(600_000)
     checkCondition(await use(usual), illegalRequest, Asc.invalidTokenUnknown)
     assert.equal(bench.disk(0).unit.copies.tokens.size, 0)
   })
@@ -280,6 +281,9 @@ describe("a ROD token", () => {
     good(await bench.run(blockCdb(0x88, 0, 8)))
     good(await writeWith(bench, token, [[0, 8]], { deleteToken: true }).ended)
     assert.equal(medium.onChange, undefined)
+    await populate(bench, [[0, 8]])
+    good(await bench.run(blockCdb(0x8a, 0, 1), { dataOut: new Uint8Array(512) }))
+    assert.equal(medium.onChange, undefined)
   })
 
   it("is cancelled by a write that waited for its turn when it was made, and waits for one that was under way", async () => {
@@ -315,6 +319,19 @@ describe("a ROD token", () => {
     const [status, transferred] = await statusOf(bench)
     assert.equal(status, 0x02)
     assert.equal(transferred, 2 * 2048)
+  })
+
+  it("is cancelled under a copy that the device makes by itself", async () => {
+    const bench = new CopyBench({}, {})
+    const token = await populate(bench, [[0, 8]])
+    const change = blockCdb(0x8a, 4, 1)
+    Object.assign(bench.disk(1).device, {
+      copyFrom: async () => {
+        good(await bench.run(change, { dataOut: new Uint8Array(512) }))
+        return true
+      },
+    })
+    checkCondition(await writeWith(bench, token, [[0, 8]]).ended, illegalRequest, Asc.invalidTokenCancelled)
   })
 
   it("is cancelled by a device that becomes too short for it", async () => {
