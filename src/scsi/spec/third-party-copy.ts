@@ -11,7 +11,7 @@ export const ADDRESSED_UNIT = 0xffff
 /** LIST ID USAGE (SPC-4 §6.4.3.2). */
 export const ListIdUsage = { hold: 0b00, discard: 0b10, none: 0b11 } as const
 
-/** ROD TYPE (SPC-4 §5.17.6.2, SBC-3 §4.24): those we know. */
+/** ROD TYPE (SPC-4 §5.17.6.2): those we know. */
 export const RodType = { pointInTimeChangeVulnerable: 0x0080_0001, blockDeviceZero: 0xffff_0001 } as const
 
 /** ROD TOKEN LENGTH, and the token's own length with the header (SPC-4 §5.17.6.4). */

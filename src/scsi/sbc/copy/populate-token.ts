@@ -24,7 +24,7 @@ interface Wish {
 }
 
 /**
- * POPULATE TOKEN (SBC-3 §5.8): a token for the blocks as they are now, which RECEIVE ROD TOKEN INFORMATION hands over. It costs
+ * POPULATE TOKEN (SBC-3 §5.7): a token for the blocks as they are now, which RECEIVE ROD TOKEN INFORMATION hands over. It costs
  * nothing, and is good until one of the blocks changes.
  */
 export async function populateToken(task: Task, unit: DiskUnit): Promise<void> {

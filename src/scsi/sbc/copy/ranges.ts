@@ -14,7 +14,7 @@ export interface ByteRange {
 }
 
 /**
- * The block device range descriptors (SBC-3 §5.8.3) behind the length field at `lengthAt`, without those of no blocks. The ones that
+ * The block device range descriptors (SBC-3 §5.7.3) behind the length field at `lengthAt`, without those of no blocks. The ones that
  * the parameter list cuts off are ignored. Throws SenseError.
  */
 export function parseRanges(list: Uint8Array, lengthAt: number, unit: DiskUnit): ByteRange[] {

@@ -47,7 +47,7 @@ export function rodToken(
   return token
 }
 
-/** Device type specific data of a block device: READ CAPACITY (16) data but for its first field (SBC-3 §4.24). */
+/** Device type specific data of a block device: READ CAPACITY (16) data but for its first field. */
 function putBlockDeviceData(token: Uint8Array, at: number, unit: DiskUnit): void {
   putU32(token, at, unit.blockBytes)
   token[at + 5] = unit.physicalBlockExponent

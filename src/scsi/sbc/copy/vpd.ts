@@ -29,7 +29,7 @@ function descriptor(type: number, bytes: number, write: (data: Uint8Array) => vo
   return data
 }
 
-/** Block Device ROD Limits (SBC-3 §6.6.6.3). */
+/** Block Device ROD Limits (SBC-3). */
 const blockDeviceRodLimits = (unit: DiskUnit): Uint8Array =>
   descriptor(0x0000, 36, (data) => {
     putU16(data, 10, ROD_RANGES_MAX)

@@ -144,7 +144,7 @@ async function writeToken(
   }
 }
 
-/** The block device zero ROD token (SBC-3 §4.24.4). Where the unit is thin the zeroes take no storage. */
+/** The block device zero ROD token. Where the unit is thin the zeroes take no storage. */
 async function writeZeroes(
   operation: CopyOperation,
   unit: DiskUnit,

@@ -73,21 +73,30 @@ export class CopyBench {
     }
   }
 
-  // ------------------------------------------------------------------------------------------------ parameter lists
-
   /** The CSCD descriptor of a disk. */
-  cscd(lun: number, options: { pad?: boolean; blockBytes?: number; deviceType?: number } = {}): Uint8Array {
-    const { unit } = this.disk(lun)
-    const [{ bytes: naa }] = unit.identity.designators as unknown as [{ bytes: Uint8Array }]
-    const descriptor = Buffer.alloc(32)
-    descriptor[0] = 0xe4
-    descriptor[1] = options.deviceType ?? 0
-    descriptor.set([1, 3, 0, naa.length], 4)
-    descriptor.set(naa, 8)
-    descriptor[28] = options.pad ? 0x04 : 0
-    descriptor.writeUIntBE(options.blockBytes ?? unit.blockBytes, 29, 3)
-    return descriptor
+  cscd(lun: number, options: CscdOptions = {}): Buffer {
+    return cscdOf(this.disk(lun).unit, options)
   }
+}
+
+export interface CscdOptions {
+  readonly pad?: boolean
+  readonly blockBytes?: number
+  readonly deviceType?: number
+}
+
+/** The identification descriptor CSCD descriptor of a unit. */
+export function cscdOf(
+  unit: DiskUnit,
+  { pad = false, blockBytes, deviceType = 0 }: CscdOptions = {},
+): Buffer {
+  const naa = unit.identity.designators[0]!.bytes
+  const descriptor = Buffer.alloc(32)
+  descriptor.set([0xe4, deviceType, 0, 0, 1, 3, 0, naa.length])
+  descriptor.set(naa, 8)
+  descriptor[28] = pad ? 0x04 : 0
+  descriptor.writeUIntBE(blockBytes ?? unit.blockBytes, 29, 3)
+  return descriptor
 }
 
 /** Lets promise callbacks run. */
