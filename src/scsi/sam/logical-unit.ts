@@ -7,6 +7,7 @@ import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control } from "./control.ts"
+import type { Guest } from "./guest.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
@@ -38,6 +39,8 @@ export abstract class LogicalUnit {
   abstract readonly modePages: readonly ModePage[]
   /** VERSION DESCRIPTORs of the standards it follows, at most eight (SPC-4 §6.4.2). */
   readonly versionDescriptors: readonly number[] = []
+  /** 3PC: there is a copy manager (SPC-4 §6.6.2). */
+  readonly thirdPartyCopy: boolean = false
   /** RMB: the medium can be taken out. */
   readonly removable: boolean = false
   readonly control = new Control()
@@ -52,6 +55,7 @@ export abstract class LogicalUnit {
   readonly #aborting = new Map<Task, (() => void)[]>()
   /** Those of them that get TASK ABORTED in the end (TAS). */
   readonly #toAnswer = new Map<Task, Answer>()
+  readonly #guests = new Set<Guest>()
   #table: CommandTable | undefined
   #dispatching = false
 
@@ -113,6 +117,11 @@ export abstract class LogicalUnit {
     return this.#itls.keys()
   }
 
+  /** Guests there are. */
+  get guestCount(): number {
+    return this.#guests.size
+  }
+
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
     const itl = new ItlNexus(nexus)
@@ -138,7 +147,27 @@ export abstract class LogicalUnit {
     this.#itls.delete(nexus)
     this.reservation.lose(nexus)
     this.preventingRemoval.delete(nexus)
-    return ended
+    return this.#withGuests(ended, nexus)
+  }
+
+  /** Until the guest is taken out again it is evicted with its nexus, and by a reset. */
+  admitGuest(guest: Guest): void {
+    this.#guests.add(guest)
+  }
+
+  dismissGuest(guest: Guest): void {
+    this.#guests.delete(guest)
+  }
+
+  /** Ends what guests do here for a nexus, or for all; resolves when nothing of it runs any more. */
+  evictGuests(nexus?: Nexus): Promise<void> {
+    const leaving = [...this.#guests].filter((guest) => nexus === undefined || guest.nexus === nexus)
+    return Promise.all(leaving.map((guest) => guest.evict())).then(() => {})
+  }
+
+  #withGuests(ended: Promise<void>, nexus?: Nexus): Promise<void> {
+    if (this.#guests.size === 0) return ended
+    return Promise.all([ended, this.evictGuests(nexus)]).then(() => {})
   }
 
   /** A unit attention condition for every nexus but `except`. */
@@ -369,7 +398,7 @@ export abstract class LogicalUnit {
     this.control.reset()
     this.onReset()
     this.establishUnitAttention(asc)
-    return ended
+    return this.#withGuests(ended)
   }
 }
 

@@ -22,6 +22,8 @@ export interface LogicalUnitInventory {
   luns(): number[]
   /** The ports of the device, by rising identifier. */
   targetPorts(): TargetPort[]
+  /** The logical units by number: the ones a copy may reach for the nexus (SPC-4 §5.17.2). */
+  readonly logicalUnits: ReadonlyMap<number, LogicalUnit>
   /** Forgets a pending unit attention of the nexus on every logical unit of the target. */
   clearUnitAttention(nexus: Nexus, asc: number): void
   /**

@@ -28,6 +28,8 @@ export const OperationCode = {
   persistentReserveIn: 0x5e,
   persistentReserveOut: 0x5f,
   variableLength: 0x7f,
+  thirdPartyCopyOut: 0x83,
+  thirdPartyCopyIn: 0x84,
   read16: 0x88,
   compareAndWrite: 0x89,
   write16: 0x8a,
@@ -69,6 +71,21 @@ export const PersistentReserveOut = {
   replaceLostReservation: 0x08,
 } as const
 export type PersistentReserveOut = (typeof PersistentReserveOut)[keyof typeof PersistentReserveOut]
+export const ThirdPartyCopyOut = {
+  extendedCopyLid1: 0x00,
+  extendedCopyLid4: 0x01,
+  populateToken: 0x10,
+  writeUsingToken: 0x11,
+  copyOperationAbort: 0x1c,
+} as const
+export const ThirdPartyCopyIn = {
+  receiveCopyStatusLid1: 0x00,
+  receiveCopyDataLid1: 0x01,
+  receiveCopyOperatingParameters: 0x03,
+  receiveCopyFailureDetailsLid1: 0x04,
+  receiveCopyStatusLid4: 0x05,
+  receiveRodTokenInformation: 0x07,
+} as const
 export const MaintenanceIn = {
   reportSupportedOperationCodes: 0x0c,
   reportSupportedTaskManagementFunctions: 0x0d,

@@ -19,6 +19,7 @@ const keyTexts: Readonly<Record<SenseKey, string>> = {
 /** What SPC-4 annex F.2 calls the additional sense codes that we send, and those disks of others send most. */
 const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x0000, "NO ADDITIONAL SENSE INFORMATION"],
+  [0x0016, "OPERATION IN PROGRESS"],
   [0x0400, "LOGICAL UNIT NOT READY, CAUSE NOT REPORTABLE"],
   [0x0401, "LOGICAL UNIT IS IN PROCESS OF BECOMING READY"],
   [0x0402, "LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED"],
@@ -28,22 +29,38 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x040b, "LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE"],
   [0x040c, "LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE"],
   [0x0800, "LOGICAL UNIT COMMUNICATION FAILURE"],
+  [0x0804, "UNREACHABLE COPY TARGET"],
   [0x0c00, "WRITE ERROR"],
   [0x0c02, "WRITE ERROR - AUTO REALLOCATION FAILED"],
   [0x0c0c, "WRITE ERROR - UNEXPECTED UNSOLICITED DATA"],
   [0x0c0d, "WRITE ERROR - NOT ENOUGH UNSOLICITED DATA"],
+  [0x0d01, "THIRD PARTY DEVICE FAILURE"],
+  [0x0d02, "COPY TARGET DEVICE NOT REACHABLE"],
+  [0x0d03, "INCORRECT COPY TARGET DEVICE TYPE"],
   [0x0e03, "INVALID FIELD IN COMMAND INFORMATION UNIT"],
   [0x1100, "UNRECOVERED READ ERROR"],
   [0x1a00, "PARAMETER LIST LENGTH ERROR"],
   [0x1d00, "MISCOMPARE DURING VERIFY OPERATION"],
   [0x2000, "INVALID COMMAND OPERATION CODE"],
   [0x2100, "LOGICAL BLOCK ADDRESS OUT OF RANGE"],
+  [0x2301, "INVALID TOKEN OPERATION, UNSUPPORTED TOKEN TYPE"],
+  [0x2304, "INVALID TOKEN OPERATION, TOKEN UNKNOWN"],
+  [0x2307, "INVALID TOKEN OPERATION, TOKEN EXPIRED"],
+  [0x2308, "INVALID TOKEN OPERATION, TOKEN CANCELLED"],
+  [0x2309, "INVALID TOKEN OPERATION, TOKEN DELETED"],
+  [0x230a, "INVALID TOKEN OPERATION, INVALID TOKEN LENGTH"],
   [0x2400, "INVALID FIELD IN CDB"],
   [0x2500, "LOGICAL UNIT NOT SUPPORTED"],
   [0x2600, "INVALID FIELD IN PARAMETER LIST"],
   [0x2601, "PARAMETER NOT SUPPORTED"],
   [0x2602, "PARAMETER VALUE INVALID"],
   [0x2604, "INVALID RELEASE OF PERSISTENT RESERVATION"],
+  [0x2606, "TOO MANY TARGET DESCRIPTORS"],
+  [0x2607, "UNSUPPORTED TARGET DESCRIPTOR TYPE CODE"],
+  [0x2608, "TOO MANY SEGMENT DESCRIPTORS"],
+  [0x2609, "UNSUPPORTED SEGMENT DESCRIPTOR TYPE CODE"],
+  [0x260a, "UNEXPECTED INEXACT SEGMENT"],
+  [0x260b, "INLINE DATA LENGTH EXCEEDED"],
   [0x2700, "WRITE PROTECTED"],
   [0x2701, "HARDWARE WRITE PROTECTED"],
   [0x2702, "LOGICAL UNIT SOFTWARE WRITE PROTECTED"],
@@ -64,6 +81,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x2a09, "CAPACITY DATA HAS CHANGED"],
   [0x2c00, "COMMAND SEQUENCE ERROR"],
   [0x2f00, "COMMANDS CLEARED BY ANOTHER INITIATOR"],
+  [0x2f02, "COMMANDS CLEARED BY DEVICE SERVER"],
   [0x3100, "MEDIUM FORMAT CORRUPTED"],
   [0x3807, "THIN PROVISIONING SOFT THRESHOLD REACHED"],
   [0x3900, "SAVING PARAMETERS NOT SUPPORTED"],
@@ -82,6 +100,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x5302, "MEDIUM REMOVAL PREVENTED"],
   [0x5500, "SYSTEM RESOURCE FAILURE"],
   [0x5504, "INSUFFICIENT REGISTRATION RESOURCES"],
+  [0x550c, "INSUFFICIENT RESOURCES TO CREATE ROD"],
   [0x5d00, "FAILURE PREDICTION THRESHOLD EXCEEDED"],
 ])
 
@@ -93,12 +112,14 @@ export const senseKeyText = (key: number): string => keyTexts[key as SenseKey] ?
 export const ascText = (asc: number): string =>
   ascTexts.get(asc) ?? `ASC ${hex(asc >> 8, 2)}h ASCQ ${hex(asc & 0xff, 2)}h`
 
+const FIELD_HOLDERS = { cdb: "the CDB", parameters: "the parameter list", segment: "the segment descriptor" }
+
 /** For people: "ILLEGAL REQUEST, INVALID FIELD IN CDB (5/24/00) at byte 2, bit 4 of the CDB". */
 export function senseText({ key, asc, detail, deferred }: Sense): string {
   const numbers = `${hex(key, 1)}/${hex(asc >> 8, 2)}/${hex(asc & 0xff, 2)}`
   const { field, information } = detail
   const bit = field?.bit === undefined ? "" : `, bit ${field.bit}`
-  const list = field?.in === "cdb" ? "the CDB" : "the parameter list"
+  const list = field === undefined ? "" : FIELD_HOLDERS[field.in]
   return [
     deferred ? "deferred: " : "",
     `${senseKeyText(key)}, ${ascText(asc)} (${numbers})`,

@@ -26,7 +26,7 @@ export const persistentReserveOut =
   async (task: Task, unit: LogicalUnit): Promise<void> => {
     const list = await receiveParameterList(task, u32(task.cdb, 5), PERSISTENT_RESERVE_LIST_BYTES_MAX)
     const parameters = action.parse(list)
-    let aborted: Promise<void> | undefined
+    let aborted: Promise<unknown> | undefined
     await unit.reservation.turns.take(async () => {
       if (task.state === "aborted") return
       const decision = action.decide(situationOf(task, unit), parameters)
@@ -72,11 +72,16 @@ function tell({ nexus }: Task, unit: LogicalUnit, { attentions = [], preempted }
   unit.log.info(fields, "persistent reservation or registrations preempted")
 }
 
-/** SPC-4 §5.13.11.2.6: also those of nexuses that are gone, as long as they may reach the medium. */
-function abortPreempted(task: Task, unit: LogicalUnit, preempted: ReadonlySet<string>): Promise<void> {
-  for (const nexus of unit.nexuses) if (preempted.has(nexus.name)) unit.preventingRemoval.delete(nexus)
+/**
+ * SPC-4 §5.13.11.2.6: also those of nexuses that are gone, as long as they may reach the medium, and what commands at
+ * other units do here.
+ */
+function abortPreempted(task: Task, unit: LogicalUnit, preempted: ReadonlySet<string>): Promise<unknown> {
+  const nexuses = [...unit.nexuses].filter(({ name }) => preempted.has(name))
+  for (const nexus of nexuses) unit.preventingRemoval.delete(nexus)
   const tasks = unit.allTasks().filter((other) => other !== task && preempted.has(other.nexus.name))
-  const ended = unit.clearTasks(tasks, task.nexus)
+  const cleared = unit.clearTasks(tasks, task.nexus)
+  const ended = Promise.all([cleared, ...nexuses.map((nexus) => unit.evictGuests(nexus))])
   const { inventory } = task.nexus
   if (inventory !== undefined) return inventory.tasksEnded(unit, ended)
   unit.dropUnanswered()
