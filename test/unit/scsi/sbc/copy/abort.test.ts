@@ -4,8 +4,11 @@ import {
   TaskManagementFunction,
   TaskManagementServiceResponse,
 } from "../../../../../src/scsi/sam/transport-services.ts"
+import type { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
+import * as cdb from "../../../../../src/scsi/cdb/index.ts"
+import { PersistentReserveOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
-import { checkCondition, good, type TestTask } from "../../../../suites/scsi-task.ts"
+import { checkCondition, good, testNexus, type TestTask } from "../../../../suites/scsi-task.ts"
 import {
   abortCdb,
   blockSegment,
@@ -20,6 +23,7 @@ import {
 } from "./copy-bench.ts"
 
 const BLOCKS = 8 * 2048
+const WRITE_EXCLUSIVE_REGISTRANTS_ONLY = 0x05
 const LIST_ID = 0x1234_5678
 const { abortTask, logicalUnitReset, targetWarmReset } = TaskManagementFunction
 
@@ -180,6 +184,26 @@ describe("a copy that is aborted", () => {
       await loss
       assert.equal(writes(bench), 2)
     }
+  })
+
+  it("by PREEMPT AND ABORT at a unit it touches is over there when that is answered", async () => {
+    const { bench, task } = await begin()
+    const other = bench.attach(testNexus("other"))
+    const out = (nexus: Nexus, action: number, key: bigint, actionKey: bigint): TestTask => {
+      const dataOut = cdb.persistentReserveList({ key, actionKey })
+      const type = action === PersistentReserveOut.preemptAndAbort ? WRITE_EXCLUSIVE_REGISTRANTS_ONLY : 0
+      const command = cdb.persistentReserveOut(action, dataOut.length, type)
+      return bench.send(command, { nexus, dataOut, lun: 1 })
+    }
+    good(await out(bench.nexus, PersistentReserveOut.register, 0n, 0xan).ended)
+    good(await out(other, PersistentReserveOut.register, 0n, 0xbn).ended)
+    const fence = out(other, PersistentReserveOut.preemptAndAbort, 0xbn, 0xan)
+    await settle()
+    assert.equal(fence.over, false, "what was begun at the medium is waited for")
+    await bench.finishAll()
+    good(await fence.ended)
+    assert.equal(writes(bench), 2)
+    checkCondition(task, SenseKey.copyAborted, Asc.copyTargetDeviceNotReachable)
   })
 
   it("while its parameter list is on its way never begins", async () => {
