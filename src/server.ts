@@ -7,7 +7,7 @@ import type { Random } from "./base/random.ts"
 import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index.ts"
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
-import { identitySubject, openDevice } from "./control/devices.ts"
+import { identitySubject, openUnitDevice } from "./control/devices.ts"
 import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { ReservationFile } from "./control/reservations/reservation-file.ts"
 import { formatHostPort } from "./discovery/index.ts"
@@ -127,7 +127,7 @@ class Composition implements Server {
 
   async #openUnit(target: TargetConfiguration, configuration: LogicalUnitConfiguration): Promise<Unit> {
     const { serial, naa } = configuration
-    const device = await openDevice(configuration.device, this.#around)
+    const device = await openUnitDevice(configuration, this.#around)
     try {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }

@@ -13,5 +13,13 @@ export { FileStore, type FileStoreOptions } from "./file.ts"
 export type { CacheMode } from "./kernel-store.ts"
 export { MemoryStore, type MemoryStoreOptions } from "./memory.ts"
 export { NullStore } from "./null.ts"
+export {
+  isProtected,
+  type ProtectedDevice,
+  ProtectionError,
+  type ProtectionErrors,
+} from "./protection/protected-device.ts"
+export { ProtectedStore } from "./protection/protected-store.ts"
+export type { ProtectionChecks, ProtectionField, ProtectionType } from "./protection/tuple.ts"
 export { ReadOnlyStore } from "./read-only.ts"
 export { OPERATION_KINDS, type OperationKind, StackedStore } from "./stacked.ts"

@@ -1,8 +1,9 @@
 import { type BlockDevice, BlockSpecialStore, DelayStore, FaultStore, FileStore } from "../backstore/index.ts"
-import { MemoryStore, NullStore, ReadOnlyStore } from "../backstore/index.ts"
+import { MemoryStore, NullStore, ProtectedStore, ReadOnlyStore } from "../backstore/index.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Random } from "../base/random.ts"
 import type { DeviceConfiguration } from "./config/device.ts"
+import type { LogicalUnitConfiguration } from "./config/schema.ts"
 import { blockDeviceSubject } from "./identity/block-device-name.ts"
 import type { IdentitySubject } from "./identity/identity-store.ts"
 
@@ -36,6 +37,21 @@ export async function openDevice(
       return new DelayStore(await openDevice(device.on, around, readOnly), device.delaysMs, around)
     case "fault":
       return new FaultStore(await openDevice(device.on, around, readOnly), device.rules, { random })
+  }
+}
+
+/** Opens the device of a LUN, with protection information where the LUN has it. Rejects as openDevice. */
+export async function openUnitDevice(
+  { device, protection, blockSize }: LogicalUnitConfiguration,
+  around: DeviceSurroundings,
+): Promise<BlockDevice> {
+  const opened = await openDevice(device, around)
+  if (protection === undefined) return opened
+  try {
+    return await ProtectedStore.open(opened, { type: protection.type, blockBytes: blockSize ?? 512 })
+  } catch (error) {
+    await opened.close()
+    throw error
   }
 }
 

@@ -14,6 +14,7 @@ interface Checked {
       readonly serial?: string
       readonly naa?: string
       readonly device: DeviceConfiguration
+      readonly protection?: unknown
     }[]
   }[]
 }
@@ -39,6 +40,10 @@ export function checkTogether(configuration: Checked, context: Refinement): void
       once.claim("LUN", String(unit.lun), [...path, "lun"], `in target ${t}`)
       if (unit.serial !== undefined) once.claim("the serial", unit.serial, [...path, "serial"])
       if (unit.naa !== undefined) once.claim("the NAA", unit.naa, [...path, "naa"])
+      if (unit.protection !== undefined && isDirect(unit.device)) {
+        const message = "protection information can't be kept with cache: direct; leave one of them out"
+        context.addIssue({ code: "custom", message, path: [...path, "protection"] })
+      }
       const storage = storageOf(unit.device)
       if (storage) once.claim("the storage", storage, [...path, "device"])
     }
@@ -50,6 +55,9 @@ export function storageOf(device: DeviceConfiguration): string | undefined {
   if ("on" in device) return storageOf(device.on)
   return "path" in device ? device.path : undefined
 }
+
+const isDirect = (device: DeviceConfiguration): boolean =>
+  "on" in device ? isDirect(device.on) : "cache" in device && device.cache === "direct"
 
 class Uniqueness {
   readonly #seen = new Set<string>()

@@ -34,6 +34,13 @@ function logicalUnit(at: ConfigurationContext) {
     product: printable(16).describe("Product identification; default: disk"),
     revision: printable(4).describe("Product revision level; default: 1"),
     blockSize: z.literal([512, 4096]).exactOptional().describe("Logical block, in bytes; default: 512"),
+    protection: section({
+      type: z
+        .literal([1, 2, 3])
+        .describe("Type of protection information (T10 DIF): what its reference tags are"),
+    })
+      .exactOptional()
+      .describe("8 bytes beside each logical block, that guard it; for a new image; default: none"),
   })
 }
 

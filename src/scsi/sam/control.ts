@@ -8,6 +8,8 @@ export class Control {
   taskAbortedStatus = false
   /** SWP: the medium is write protected by software. */
   softwareWriteProtect = false
+  /** ATO: the application tags of protection information are the initiators' (SBC-3 §4.22.2). */
+  applicationTagOwner = false
 
   get senseFormat(): SenseFormat {
     return this.descriptorSense ? "descriptor" : "fixed"
@@ -17,5 +19,6 @@ export class Control {
     this.descriptorSense = false
     this.taskAbortedStatus = false
     this.softwareWriteProtect = false
+    this.applicationTagOwner = false
   }
 }

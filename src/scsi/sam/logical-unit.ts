@@ -12,6 +12,7 @@ import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
 import type { Nexus } from "./nexus.ts"
+import type { ProtectionInformation } from "./protection-information.ts"
 import { Reservation } from "./reservation.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 import { TaskSet } from "./task-set.ts"
@@ -43,6 +44,8 @@ export abstract class LogicalUnit {
   readonly thirdPartyCopy: boolean = false
   /** RMB: the medium can be taken out. */
   readonly removable: boolean = false
+  /** Protection information there is beside the logical blocks. */
+  readonly protection: ProtectionInformation | undefined = undefined
   readonly control = new Control()
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */

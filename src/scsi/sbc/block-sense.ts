@@ -1,4 +1,6 @@
 import { BlockError } from "../../backstore/block-device.ts"
+import { ProtectionError } from "../../backstore/protection/protected-device.ts"
+import type { ProtectionField } from "../../backstore/protection/tuple.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 
 export type MediumAccess = "read" | "write"
@@ -21,7 +23,15 @@ export function senseFromBlockError(
   return new SenseError(key, asc, error.message, lba === undefined ? {} : { information: lba })
 }
 
+/** What is said of a field of protection information that is wrong: also with MISCOMPARE (SBC-3, VERIFY). */
+export const protectionAsc: Readonly<Record<ProtectionField, Asc>> = {
+  guard: Asc.logicalBlockGuardCheckFailed,
+  applicationTag: Asc.logicalBlockApplicationTagCheckFailed,
+  referenceTag: Asc.logicalBlockReferenceTagCheckFailed,
+}
+
 function senseOf(error: BlockError, access: MediumAccess): [SenseKey, Asc] {
+  if (error instanceof ProtectionError) return [SenseKey.abortedCommand, protectionAsc[error.field]]
   switch (error.reason) {
     case "out-of-range": // the device shrank between our check and its own
       return [SenseKey.illegalRequest, Asc.lbaOutOfRange]

@@ -12,6 +12,7 @@ import { copyCommands } from "./copy/commands.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { u64 } from "./fields.ts"
 import { getLbaStatus } from "./lba-status.ts"
+import { protectedCommands } from "./protection/commands.ts"
 import { read, write } from "./read-write.ts"
 import { StartStopUsage, startStopUnit } from "./start-stop.ts"
 import { unmap } from "./unmap.ts"
@@ -260,5 +261,11 @@ const thin: readonly Command[] = [
   ...thinCommands,
 ]
 
+const protectedThick = protectedCommands(thick)
+const protectedThin = protectedCommands(thin)
+
 /** The commands of a disk: the same list each time, so that it is compiled once. */
-export const diskCommands = (isThin: boolean): readonly Command[] => (isThin ? thin : thick)
+export const diskCommands = (isThin: boolean, isProtected = false): readonly Command[] => {
+  if (isProtected) return isThin ? protectedThin : protectedThick
+  return isThin ? thin : thick
+}

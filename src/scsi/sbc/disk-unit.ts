@@ -1,4 +1,6 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
+import { isProtected } from "../../backstore/protection/protected-device.ts"
+import { PROTECTION_BYTES } from "../../backstore/protection/tuple.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
 import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
@@ -15,6 +17,7 @@ import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
 import { diskModePages } from "./mode-pages.ts"
+import { DiskProtection, protectionOf } from "./protection/disk-protection.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
@@ -61,6 +64,8 @@ export class DiskUnit extends LogicalUnit {
   readonly thin: boolean
   readonly rotationRate: number
   readonly limits: DiskLimits
+  /** Where the device keeps protection information: the unit has the device's type. */
+  override readonly protection: DiskProtection | undefined
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages = diskModePages
@@ -93,12 +98,13 @@ export class DiskUnit extends LogicalUnit {
     this.copies = new CopyManager(this, options.clock ?? systemClock, options.random ?? systemRandom)
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
     this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
+    this.protection = protectionOf(this)
     this.limits = {
       transferBlocks: COMMAND_TRANSFER_BYTES_MAX / this.blockBytes,
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
-      compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
+      compareAndWriteBlocks: compareAndWriteBlocks(this),
     }
-    this.commands = diskCommands(this.thin)
+    this.commands = diskCommands(this.thin, this.protection !== undefined)
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.#stopFollowing = device.onResize((sizeBytes) => {
@@ -216,6 +222,12 @@ export class DiskUnit extends LogicalUnit {
   }
 }
 
+/** Data-Out of COMPARE AND WRITE, with protection information, fits one step. */
+const compareAndWriteBlocks = ({ blockBytes, protection }: DiskUnit): number => {
+  const transferredBytes = blockBytes + (protection === undefined ? 0 : PROTECTION_BYTES)
+  return Math.min(255, Math.floor(TRANSFER_STEP_BYTES / 2 / transferredBytes))
+}
+
 const notReady = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
@@ -228,6 +240,11 @@ function checkOptions(unit: DiskUnit, device: BlockDevice): void {
   const wrong = (message: string) => new SanletError("ERR_DISK_OPTION", `${device.name}: ${message}`)
   if (blockBytes !== 512 && blockBytes !== 4096)
     throw wrong(`a logical block has 512 or 4096 bytes, not ${blockBytes}`)
+  if (isProtected(device) && device.blockBytes !== blockBytes) {
+    throw wrong(
+      `it keeps protection information with blocks of ${device.blockBytes} bytes, not ${blockBytes}`,
+    )
+  }
   const { alignmentBytes } = device.features
   if (blockBytes % alignmentBytes !== 0) {
     throw wrong(`logical blocks of ${blockBytes} bytes don't fit its alignment of ${alignmentBytes}`)

@@ -146,6 +146,37 @@ export class Medium {
     }
   }
 
+  /** Reads by other means than `read`: `start` fails with the device's errors. */
+  async readBy(offsetBytes: number, task: MediumUser, start: () => Completion): Promise<void> {
+    throwIfAborted(task)
+    try {
+      await start()
+    } catch (error) {
+      throw this.#sense(error, "read", offsetBytes)
+    }
+  }
+
+  /** Changes the run by other means than `write`. */
+  changeBy(offsetBytes: number, lengthBytes: number, task: MediumUser, start: () => Completion): Completion {
+    return this.#change(offsetBytes, lengthBytes, task, start)
+  }
+
+  /** The same for whoever runs within `alone`. */
+  async changeHeldBy(
+    offsetBytes: number,
+    lengthBytes: number,
+    task: MediumUser,
+    start: () => Completion,
+  ): Promise<void> {
+    throwIfAborted(task)
+    this.onChange?.(offsetBytes, lengthBytes)
+    try {
+      await start()
+    } catch (error) {
+      throw this.#sense(error, "write", offsetBytes)
+    }
+  }
+
   #change(offsetBytes: number, lengthBytes: number, task: MediumUser, start: () => Completion): Completion {
     return this.#inTurn(offsetBytes, lengthBytes, task, async () => {
       this.onChange?.(offsetBytes, lengthBytes)

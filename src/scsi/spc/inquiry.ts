@@ -15,6 +15,7 @@ const VERSION_SPC4 = 0x06
 const HISUP_FORMAT_2 = 0x12
 /** 3PC. */
 const THIRD_PARTY_COPY = 0x08
+const PROTECT = 0x01
 const CMDQUE = 0x02
 const RMB = 0x80
 const VERSION_DESCRIPTORS_MAX = 8
@@ -42,6 +43,7 @@ function standardData(unit: LogicalUnit): Uint8Array {
   data[3] = HISUP_FORMAT_2
   data[4] = STANDARD_BYTES - 5
   if (unit.thirdPartyCopy) data[5]! |= THIRD_PARTY_COPY
+  if (unit.protection) data[5]! |= PROTECT
   data[7] = CMDQUE
   data.set(ascii(identity.vendor, 8), 8)
   data.set(ascii(identity.product, 16), 16)

@@ -10,18 +10,20 @@ const GLTSD = 0x02
 const UNRESTRICTED_REORDERING = 0x10
 const SWP = 0x08
 const TAS = 0x40
+const ATO = 0x80
 
 interface ControlBits {
   readonly descriptorSense: boolean
   readonly softwareWriteProtect: boolean
   readonly taskAbortedStatus: boolean
+  readonly applicationTagOwner: boolean
 }
 
 function controlBits(bits: ControlBits): Uint8Array {
   const page = new Uint8Array(CONTROL_BYTES)
   page[0] = bits.descriptorSense ? D_SENSE : 0
   page[2] = bits.softwareWriteProtect ? SWP : 0
-  page[3] = bits.taskAbortedStatus ? TAS : 0
+  page[3] = (bits.taskAbortedStatus ? TAS : 0) | (bits.applicationTagOwner ? ATO : 0)
   return page
 }
 
@@ -34,18 +36,31 @@ function control(bits: ControlBits): Uint8Array {
   return page
 }
 
+const defaultBits: ControlBits = {
+  descriptorSense: false,
+  softwareWriteProtect: false,
+  taskAbortedStatus: false,
+  applicationTagOwner: false,
+}
+
 /** Control (SPC-4 §7.5.8). */
 const controlPage: ModePage = {
   code: 0x0a,
   bytes: CONTROL_BYTES,
   current: (unit) => control(unit.control),
-  defaults: () => control({ descriptorSense: false, softwareWriteProtect: false, taskAbortedStatus: false }),
-  changeable: () =>
-    controlBits({ descriptorSense: true, softwareWriteProtect: true, taskAbortedStatus: true }),
+  defaults: () => control(defaultBits),
+  changeable: ({ protection }) =>
+    controlBits({
+      descriptorSense: true,
+      softwareWriteProtect: true,
+      taskAbortedStatus: true,
+      applicationTagOwner: protection !== undefined,
+    }),
   select: (unit, page) => {
     unit.control.descriptorSense = (page[0]! & D_SENSE) !== 0
     unit.control.softwareWriteProtect = (page[2]! & SWP) !== 0
     unit.control.taskAbortedStatus = (page[3]! & TAS) !== 0
+    unit.control.applicationTagOwner = (page[3]! & ATO) !== 0
   },
 }
 

@@ -2,6 +2,7 @@ import { putU16 } from "../cdb/fields.ts"
 import { Association, CodeSet, type Designator, DesignatorType } from "../sam/identity.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import type { NexusIdentity } from "../sam/nexus.ts"
+import type { ProtectionInformation } from "../sam/protection-information.ts"
 import type { Task } from "../sam/task.ts"
 import type { VpdPage } from "../sam/vpd-page.ts"
 import { ascii, scsiNameString } from "./ascii.ts"
@@ -88,14 +89,26 @@ const EXTENDED_INQUIRY_BYTES = 0x3c
 /** HEADSUP, ORDSUP, SIMPSUP: the task attributes there are. */
 const TASK_ATTRIBUTES = 0x07
 const V_SUP = 0x01
+const GRD_CHK = 0x04
+const APP_CHK = 0x02
+const REF_CHK = 0x01
+/** SPT of a unit that has this type of protection and no other (SPC-4 table 549). */
+const SUPPORTED_PROTECTION_TYPE = { 1: 0b000, 2: 0b010, 3: 0b100 } as const
 /** LUICLR: REPORTED LUNS DATA HAS CHANGED ends on all units of a nexus at once. */
 const LUICLR = 0x01
+
+/** SPT, and what is checked: nobody knows the reference tags of type 3. */
+function protectionBits({ type, checksApplicationTag }: ProtectionInformation): number {
+  const spt = SUPPORTED_PROTECTION_TYPE[type] << 3
+  return spt | GRD_CHK | (checksApplicationTag ? APP_CHK : 0) | (type === 3 ? 0 : REF_CHK)
+}
 
 /** Extended INQUIRY Data (SPC-4 §7.8.7); offsets are counted without the header. */
 const extendedInquiryData: VpdPage = {
   code: 0x86,
   build: (unit) => {
     const data = new Uint8Array(EXTENDED_INQUIRY_BYTES)
+    if (unit.protection) data[0] = protectionBits(unit.protection)
     data[1] = TASK_ATTRIBUTES
     data[2] = unit.volatileCache ? V_SUP : 0
     data[3] = LUICLR
