@@ -2,7 +2,7 @@ import type { Completion, Eventually } from "../../base/completion.ts"
 import { EXTENTS_MAX, SCRATCH_BYTES } from "../../base/limits.ts"
 import { type BlockDevice, type BlockDeviceFeatures, BlockError, type Extent } from "../block-device.ts"
 import { StoreOpenError } from "../errors.ts"
-import { checkRange } from "../range.ts"
+import { checkRange, closedError } from "../range.ts"
 import { RangeHold, RangeLock } from "../range-lock.ts"
 import { StackedStore } from "../stacked.ts"
 import {
@@ -42,6 +42,7 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
   /** How many blocks are carried at once. */
   readonly #stepBlocks: number
   readonly #defaultChecks: ProtectionChecks
+  #closed = false
 
   /**
    * Lays a protected device on `below`, which is its own from now on: a new one (nothing but holes) is given a header. Rejects with
@@ -87,7 +88,8 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
     return {
       ...features,
       alignmentBytes: this.blockBytes,
-      discardGranularityBytes: Math.max(features.discardGranularityBytes, this.blockBytes),
+      // Slots aren't aligned to it, but a run of twice as much holds one whole granule below.
+      discardGranularityBytes: Math.max(2 * features.discardGranularityBytes, this.blockBytes),
     }
   }
 
@@ -205,6 +207,11 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
     return this.below.onResize((belowBytes) => listener(this.#sizeOver(belowBytes)))
   }
 
+  override close(): Promise<void> {
+    this.#closed = true
+    return this.below.close()
+  }
+
   // -------------------------------------------------------------------------------------------------- slots
 
   get #unitBytes(): number {
@@ -224,6 +231,7 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
   }
 
   #blocksOf(offsetBytes: number, lengthBytes: number): [first: number, count: number] {
+    if (this.#closed) throw closedError(this.name)
     checkRange(this.name, this.sizeBytes, offsetBytes, lengthBytes)
     const first = offsetBytes / this.blockBytes
     const count = lengthBytes / this.blockBytes

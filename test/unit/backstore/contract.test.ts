@@ -10,6 +10,8 @@ import { FaultStore } from "../../../src/backstore/fault.ts"
 import { FileStore, type FileStoreOptions } from "../../../src/backstore/file.ts"
 import { MemoryStore } from "../../../src/backstore/memory.ts"
 import { NullStore } from "../../../src/backstore/null.ts"
+import { HEADER_BYTES, slotBytes } from "../../../src/backstore/protection/format.ts"
+import { ProtectedStore } from "../../../src/backstore/protection/protected-store.ts"
 import { systemCalls } from "../../../src/backstore/system-calls.ts"
 import { blockDeviceSuite } from "../../suites/block-device.ts"
 
@@ -30,6 +32,22 @@ blockDeviceSuite({ name: "memory", open: memory })
 blockDeviceSuite({ name: "null", open: async (sizeBytes) => new NullStore({ sizeBytes }), keepsData: false })
 blockDeviceSuite({ name: "delay", open: async (bytes) => new DelayStore(await memory(bytes), { write: 1 }) })
 blockDeviceSuite({ name: "fault", open: async (sizeBytes) => new FaultStore(await memory(sizeBytes)) })
+
+const format = { type: 1, blockBytes: 512 } as const
+/** What a device of this size with protection information takes. */
+const withProtection = (sizeBytes: number) => HEADER_BYTES + (sizeBytes / 512) * slotBytes(512)
+blockDeviceSuite({
+  name: "protected",
+  alignedStorage: false,
+  open: async (sizeBytes) => ProtectedStore.open(await memory(withProtection(sizeBytes)), format),
+})
+blockDeviceSuite({
+  name: "protected, on a file",
+  alignedStorage: false,
+  open: async (sizeBytes) => ProtectedStore.open(await file(withProtection(sizeBytes), {}), format),
+  reopen: async (device) =>
+    ProtectedStore.open(await FileStore.open(/\((.*)\)/.exec(device.name)?.[1] ?? ""), format),
+})
 
 const nodeOnly = { ...(await systemCalls()), libc: undefined }
 const variants: readonly [string, FileStoreOptions][] = [

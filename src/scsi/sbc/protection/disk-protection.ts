@@ -6,7 +6,6 @@ import {
   type ProtectionChecks,
   type ProtectionType,
 } from "../../../backstore/protection/tuple.ts"
-import type { Command } from "../../sam/command.ts"
 import type { ProtectionInformation } from "../../sam/protection-information.ts"
 import { OperationCode } from "../../spec/operation-code.ts"
 import type { DiskUnit } from "../disk-unit.ts"
@@ -31,7 +30,7 @@ export class DiskProtection implements ProtectionInformation {
 
   /** Only 32-byte CDBs, which are for type 2 alone, say what it should be. */
   get checksApplicationTag(): boolean {
-    return this.type === 2 && this.#unit.commands.some(isVariableLength)
+    return this.type === 2 && this.#unit.commandTable.ofOpcode(OperationCode.variableLength) !== undefined
   }
 
   /** Of blocks that come without: one that disables checking where it is the initiators' (ATO). */
@@ -97,8 +96,6 @@ export class DiskProtection implements ProtectionInformation {
     return (interleaved.length / this.interleavedBytes) * this.device.blockBytes
   }
 }
-
-const isVariableLength = ({ opcode }: Command): boolean => opcode === OperationCode.variableLength
 
 /** Undefined: the device keeps none. */
 export const protectionOf = (unit: DiskUnit): DiskProtection | undefined =>

@@ -1,0 +1,108 @@
+/** Disks with protection information, and protection information made by hand. */
+import { HEADER_BYTES, slotBytes } from "../../../../../src/backstore/protection/format.ts"
+import { ProtectedStore } from "../../../../../src/backstore/protection/protected-store.ts"
+import { noChecks, type ProtectionType } from "../../../../../src/backstore/protection/tuple.ts"
+import type { Command } from "../../../../../src/scsi/sam/command.ts"
+import { type CommandTable, commandTable } from "../../../../../src/scsi/sam/command-table.ts"
+import { DiskUnit, type DiskUnitOptions } from "../../../../../src/scsi/sbc/disk-unit.ts"
+import { protectedCommands } from "../../../../../src/scsi/sbc/protection/commands.ts"
+import { crcT10Dif } from "../../../../../src/wire/crc-t10dif.ts"
+import { Disk } from "../disk.ts"
+import { TestDevice } from "../test-device.ts"
+
+export const Sa32 = { read: 0x09, verify: 0x0a, write: 0x0b, writeAndVerify: 0x0c, writeSame: 0x0d } as const
+
+/** A row as of a disk without protection information: it knows no *PROTECT and no tags, and is never run here. */
+const row32 = (serviceAction: number): Command => ({
+  name: `32 bytes, ${serviceAction}`,
+  opcode: 0x7f,
+  serviceAction,
+  usage: Array.from({ length: 32 }, (_, at) => (at === 10 ? 0x1f : at >= 20 && at < 28 ? 0 : 0xff)),
+  access: "write",
+  execute: () => {
+    throw new Error("the row of a disk without protection information")
+  },
+})
+
+const rows32 = protectedCommands(Object.values(Sa32).map(row32))
+
+/** A disk that has 32-byte CDBs as well. */
+class LongDisk extends DiskUnit {
+  override get commandTable(): CommandTable {
+    return commandTable(longCommands(this.commands))
+  }
+}
+
+const longLists = new Map<readonly Command[], readonly Command[]>()
+
+/** One list for one, so that it is compiled once. */
+function longCommands(commands: readonly Command[]): readonly Command[] {
+  const others = commands.filter(({ opcode }) => opcode !== 0x7f)
+  const list = longLists.get(commands) ?? [...others, ...rows32]
+  longLists.set(commands, list)
+  return list
+}
+
+export interface ProtectedDisk {
+  readonly disk: Disk
+  readonly store: ProtectedStore
+  /** What is below the store. */
+  readonly below: TestDevice
+}
+
+export async function makeProtectedDisk(
+  type: ProtectionType,
+  options: DiskUnitOptions & { blocks?: number } = {},
+): Promise<ProtectedDisk> {
+  const { blocks = 64, ...rest } = options
+  const blockBytes = rest.logicalBlockBytes ?? 512
+  const below = new TestDevice(HEADER_BYTES + blocks * slotBytes(blockBytes))
+  const store = await ProtectedStore.open(below, { type, blockBytes })
+  return { disk: new Disk(new LongDisk(store, rest), below), store, below }
+}
+
+export interface Tuple {
+  readonly guard?: number
+  readonly applicationTag?: number
+  readonly referenceTag?: number
+}
+
+/** Blocks with protection information: the guard is right, the application tag 0 and the reference tag the LBA, unless said otherwise. */
+export function interleave(blocks: Uint8Array, lba: number, blockBytes: number, tuple: Tuple = {}): Buffer {
+  const parts: Uint8Array[] = []
+  for (let at = 0; at < blocks.length; at += blockBytes) {
+    const block = blocks.subarray(at, at + blockBytes)
+    const information = Buffer.alloc(8)
+    information.writeUInt16BE(tuple.guard ?? crcT10Dif(block), 0)
+    information.writeUInt16BE(tuple.applicationTag ?? 0, 2)
+    information.writeUInt32BE(tuple.referenceTag ?? (lba + at / blockBytes) % 2 ** 32, 4)
+    parts.push(block, information)
+  }
+  return Buffer.concat(parts)
+}
+
+/** Puts interleaved blocks on the medium as they are. */
+export const store = (on: ProtectedStore, lba: number, interleaved: Uint8Array): Promise<void> =>
+  on.writeProtected(lba, interleaved, noChecks, false)
+
+export interface LongCdb {
+  readonly flags?: number
+  readonly initialReferenceTag?: number
+  readonly applicationTag?: number
+  readonly applicationTagMask?: number
+}
+
+/** A 32-byte CDB (SBC-3 §5.14 and its like). */
+export function cdb32(action: number, lba: number, blocks: number, rest: LongCdb = {}): Uint8Array {
+  const cdb = Buffer.alloc(32)
+  cdb[0] = 0x7f
+  cdb[7] = 0x18
+  cdb.writeUInt16BE(action, 8)
+  cdb[10] = rest.flags ?? 0
+  cdb.writeBigUInt64BE(BigInt(lba), 12)
+  cdb.writeUInt32BE(rest.initialReferenceTag ?? lba % 2 ** 32, 20)
+  cdb.writeUInt16BE(rest.applicationTag ?? 0, 24)
+  cdb.writeUInt16BE(rest.applicationTagMask ?? 0, 26)
+  cdb.writeUInt32BE(blocks, 28)
+  return cdb
+}
