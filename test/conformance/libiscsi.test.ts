@@ -3,7 +3,7 @@
  * with the reason why. SANLET_URL names another target to run it against.
  */
 import assert from "node:assert/strict"
-import { readFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { after, before, describe, test } from "node:test"
 import { run } from "./command.ts"
 import { type CunitReport, readCunit } from "./cunit.ts"
@@ -81,4 +81,55 @@ describe("libiscsi's test suite", () => {
     assert.equal((await run("iscsi-readcapacity16", ["-s", url])).stdout.trim(), String(100 * MiB))
     if (served) assert.doesNotMatch(served.output, /\bat .*\.js:\d+|Unhandled|ERR_ASSERTION/)
   })
+})
+
+/** Suites whose commands move blocks, of a unit that keeps protection information beside them. */
+const PROTECTED_SUITES = [
+  "Read10",
+  "Read16",
+  "Write10",
+  "Write16",
+  "Verify16",
+  "WriteSame16",
+  "CompareAndWrite",
+  "OrWrite",
+]
+
+describe("libiscsi's test suite, protection information", () => {
+  const scratch = new Scratch()
+  let served: Served | undefined
+
+  before(async () => {
+    const luns = [1, 2, 3].map((type) => {
+      const device = `{ type: file, path: ${scratch.path(`type${type}.img`)}, size: 108M }`
+      return `      - { lun: ${type}, device: ${device}, protection: { type: ${type} }, blockSize: ${type === 3 ? 4096 : 512} }`
+    })
+    const config = scratch.path("protected.yaml")
+    const lines = [
+      "portals: [{ listen: 127.0.0.1:0 }]",
+      "targets:",
+      "  - name: iqn.2026-01.org.example:protected",
+      "    luns:",
+    ]
+    writeFileSync(config, [...lines, ...luns, ""].join("\n"))
+    served = await serve(["--config", config], { luns: luns.length })
+  })
+  after(async () => {
+    await served?.stop()
+    scratch.remove()
+  })
+
+  for (const type of [1, 2, 3]) {
+    test(`of type ${type}: all that reads, writes and compares passes`, async () => {
+      const suites = PROTECTED_SUITES.map((suite) => `ALL.${suite}`).join(",")
+      const args = ["-d", "-v", "-t", suites, served!.urls[type - 1]!]
+      const { output } = await run("iscsi-test-cu", args, RUN_DEADLINE_MS)
+      const { tests, summary } = readCunit(output)
+      assert.ok(summary && summary.ran >= 40, output.slice(-2000))
+      assert.deepEqual(
+        tests.filter(({ outcome }) => outcome === "failed"),
+        [],
+      )
+    })
+  }
 })

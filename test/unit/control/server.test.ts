@@ -12,6 +12,7 @@ import type { Configuration } from "../../../src/control/config/schema.ts"
 import { Disk } from "../../../src/initiator/index.ts"
 import * as cdb from "../../../src/scsi/cdb/index.ts"
 import { PersistentReserveIn, PersistentReserveOut } from "../../../src/scsi/spec/operation-code.ts"
+import { Asc } from "../../../src/scsi/spec/sense.ts"
 import { startServer } from "../../../src/server.ts"
 
 function setUp(t: TestContext) {
@@ -165,5 +166,42 @@ describe("a server", () => {
     assert.match(warnings.at(-1)!, /are damaged/)
     fs.rmSync(path)
     await run(async (disk) => assert.deepEqual(await keys(disk), []))
+  })
+
+  test("keeps protection information over a restart, and refuses an image that has another type or none", async (t) => {
+    const { folder, start } = setUp(t)
+    const path = join(folder, "a.img")
+    const configured = (protection: { type: 1 | 2 | 3 }): Configuration => {
+      const base = configurationOf([path])
+      const [target] = base.targets
+      const [lun] = target!.luns
+      return { ...base, targets: [{ ...target!, luns: [{ ...lun!, protection }] }] }
+    }
+    const dataOut = new Uint8Array(520)
+    dataOut.fill(0xff, 0, 4)
+    dataOut.set([0x7c, 0x81], 512) // a guard that is wrong
+    const run = async (work: (disk: Disk) => Promise<void>) => {
+      const server = await start(configured({ type: 1 }))
+      try {
+        const disk = await Disk.open(server.units[0]!.url)
+        await work(disk).finally(() => disk.close())
+      } finally {
+        await server.close()
+      }
+    }
+    await run(async (disk) => {
+      assert.equal(disk.countBlocks, Math.floor((2 ** 20 - 4096) / 528))
+      await disk.execute(cdb.write10(0, 1, 3 << 5), { dataOut })
+    })
+    await run(async (disk) => {
+      const dataIn = new Uint8Array(520)
+      await disk.execute(cdb.read10(0, 1, 3 << 5), { dataIn })
+      assert.deepEqual(dataIn, dataOut)
+      const { sense } = await disk.execute(cdb.read10(0, 1), { dataIn: new Uint8Array(512) })
+      assert.equal(sense?.asc, Asc.logicalBlockGuardCheckFailed)
+    })
+    await assert.rejects(start(configured({ type: 2 })), /type 1 protection, not of 512 with type 2/)
+    fs.writeFileSync(path, Buffer.alloc(2 ** 20, 1))
+    await assert.rejects(start(configured({ type: 1 })), /data without protection information/)
   })
 })

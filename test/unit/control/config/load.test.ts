@@ -266,6 +266,19 @@ describe("a wrong configuration", () => {
     ])
   })
 
+  test("protection information: a type there is, and no device past the system's cache", () => {
+    const { targets } = parse(withTarget("", "protection: { type: 3 }"))
+    assert.deepEqual(targets[0]?.luns[0]?.protection, { type: 3 })
+    assert.deepEqual(errorsOf(withTarget("", "protection: { type: 4 }")), [
+      "san.yaml:7:29: targets[0].luns[0].protection.type: expected 1, 2 or 3, found 4",
+    ])
+    const device = "{ type: readonly, on: { type: file, path: a.img, cache: direct } }"
+    const direct = withTarget("", "protection: { type: 1 }").replace("{ type: memory, size: 1M }", device)
+    assert.deepEqual(errorsOf(direct), [
+      "san.yaml:7:21: targets[0].luns[0].protection: protection information can't be kept with cache: direct; leave one of them out",
+    ])
+  })
+
   test("what is used twice", () => {
     const twice = `targets:
   - name: iqn.2026-01.org.example:a
