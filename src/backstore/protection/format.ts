@@ -28,31 +28,31 @@ export interface ProtectionFormat {
 export const slotBytes = (blockBytes: number): number => blockBytes + PROTECTION_BYTES + SEAL_BYTES
 
 export function encodeHeader({ type, blockBytes }: ProtectionFormat): Uint8Array {
-  const header = Buffer.alloc(HEADER_BYTES)
-  MAGIC.copy(header)
-  header.writeUInt32BE(FORMAT_VERSION, 8)
-  header.writeUInt32BE(type, 12)
-  header.writeUInt32BE(blockBytes, 16)
-  header.writeUInt32BE(crc32c(header, 0, SUMMED_BYTES), SUMMED_BYTES)
+  const header = new Uint8Array(HEADER_BYTES)
+  header.set(MAGIC)
+  putU32(header, 8, FORMAT_VERSION)
+  putU32(header, 12, type)
+  putU32(header, 16, blockBytes)
+  putU32(header, SUMMED_BYTES, crc32c(header, 0, SUMMED_BYTES))
   return header
 }
 
 /** The format; "absent" where there is no header (zeroes), else a problem in words. */
-export function decodeHeader(bytes: Uint8Array): ProtectionFormat | "absent" | { readonly problem: string } {
-  const header = Buffer.from(bytes.buffer, bytes.byteOffset, HEADER_BYTES)
+export function decodeHeader(header: Uint8Array): ProtectionFormat | "absent" | { readonly problem: string } {
   if (isZero(header, 0, HEADER_BYTES)) return "absent"
-  if (!header.subarray(0, MAGIC.length).equals(MAGIC))
+  if (MAGIC.compare(header, 0, MAGIC.length) !== 0) {
     return { problem: "holds data without protection information" }
-  if (header.readUInt32BE(SUMMED_BYTES) !== crc32c(header, 0, SUMMED_BYTES)) {
+  }
+  if (u32(header, SUMMED_BYTES) !== crc32c(header, 0, SUMMED_BYTES)) {
     return { problem: "has a damaged header of protection information" }
   }
-  const version = header.readUInt32BE(8)
+  const version = u32(header, 8)
   if (version !== FORMAT_VERSION) {
     return {
       problem: `has protection information in version ${version} of the format, and only ${FORMAT_VERSION} is known`,
     }
   }
-  return { type: header.readUInt32BE(12) as ProtectionType, blockBytes: header.readUInt32BE(16) }
+  return { type: u32(header, 12) as ProtectionType, blockBytes: u32(header, 16) }
 }
 
 /** Makes slots of interleaved blocks. */

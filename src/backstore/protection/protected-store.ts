@@ -1,4 +1,4 @@
-import type { Completion, Eventually } from "../../base/completion.ts"
+import type { Completion } from "../../base/completion.ts"
 import { EXTENTS_MAX, SCRATCH_BYTES } from "../../base/limits.ts"
 import { type BlockDevice, type BlockDeviceFeatures, BlockError, type Extent } from "../block-device.ts"
 import { StoreOpenError } from "../errors.ts"

@@ -36,10 +36,6 @@ export interface GeneratedTags {
 const ESCAPE_APPLICATION_TAG = 0xffff
 const ESCAPE_REFERENCE_TAG = 0xffff_ffff
 
-/** Blocks and their protection information lie one after the other: block, 8 bytes, block, 8 bytes. */
-export const interleavedBytes = (blocks: number, blockBytes: number): number =>
-  blocks * (blockBytes + PROTECTION_BYTES)
-
 /** The tag of a block: `blockNumber` may be beyond 32 bits. */
 export const referenceTagOf = (blockNumber: number, referenceTagOffset: number): number =>
   ((blockNumber >>> 0) + referenceTagOffset) >>> 0

@@ -17,7 +17,7 @@ import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
 import { diskModePages } from "./mode-pages.ts"
-import { DiskProtection, protectionOf } from "./protection/disk-protection.ts"
+import { type DiskProtection, protectionOf } from "./protection/disk-protection.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {

@@ -184,7 +184,11 @@ describe("a server", () => {
       const server = await start(configured({ type: 1 }))
       try {
         const disk = await Disk.open(server.units[0]!.url)
-        await work(disk).finally(() => disk.close())
+        try {
+          await work(disk)
+        } finally {
+          await disk.close()
+        }
       } finally {
         await server.close()
       }

@@ -10,6 +10,7 @@ import { ProtectionError } from "../../../../src/backstore/protection/protected-
 import { ProtectedStore } from "../../../../src/backstore/protection/protected-store.ts"
 import { noChecks, type ProtectionType } from "../../../../src/backstore/protection/tuple.ts"
 import { ReadOnlyStore } from "../../../../src/backstore/read-only.ts"
+import { crc32c } from "../../../../src/wire/crc32c.ts"
 import { TestDevice } from "../../scsi/sbc/test-device.ts"
 
 const BLOCKS = 16
@@ -80,6 +81,10 @@ describe("protected store", () => {
     await open(damaged)
     damaged.bytes[15]! ^= 2
     await assert.rejects(open(damaged), opensAs("wrong-kind", /damaged header/))
+    damaged.bytes[11] = 2
+    const header = new DataView(damaged.bytes.buffer)
+    header.setUint32(20, crc32c(damaged.bytes, 0, 20))
+    await assert.rejects(open(damaged), opensAs("wrong-kind", /version 2 of the format, and only 1/))
   })
 
   test("it asks for a device that can be written byte by byte, has room, and can tell that it is new", async () => {
@@ -166,10 +171,12 @@ describe("protected store", () => {
           const wanted = blocksOf(2, 3).subarray(block * BLOCK, (block + 1) * BLOCK)
           const untouched = bytes <= block * SLOT
           const found = await readBlock(after, block).catch((error: unknown) => error)
-          if (!(found instanceof Uint8Array)) assert.ok(isProtectionError("guard", block)(found), String(found))
+          if (!(found instanceof Uint8Array))
+            assert.ok(isProtectionError("guard", block)(found), String(found))
           else assert.deepEqual(found, untouched ? before[block] : wanted, "never a mixture")
           // The last bytes of a slot are the same in all that were written.
-          if (bytes > block * SLOT && bytes < (block + 1) * SLOT - 8) assert.ok(found instanceof ProtectionError)
+          if (bytes > block * SLOT && bytes < (block + 1) * SLOT - 8)
+            assert.ok(found instanceof ProtectionError)
           await after.write(block * BLOCK, wanted, false)
           assert.deepEqual(await readBlock(after, block), wanted, "and is healed by the next write")
         }
