@@ -92,7 +92,7 @@ const V_SUP = 0x01
 const GRD_CHK = 0x04
 const APP_CHK = 0x02
 const REF_CHK = 0x01
-/** SPT of a unit that has this type of protection and no other (SPC-4 table 549). */
+/** SPT of a unit that has this type of protection and no other (SPC-4 §7.8.7). */
 const SUPPORTED_PROTECTION_TYPE = { 1: 0b000, 2: 0b010, 3: 0b100 } as const
 /** LUICLR: REPORTED LUNS DATA HAS CHANGED ends on all units of a nexus at once. */
 const LUICLR = 0x01

@@ -13,7 +13,7 @@ export interface Comparison {
 
 /**
  * Compares interleaved blocks, sent and stored; `index` is the first one's in all that is compared. Throws MISCOMPARE: INFORMATION is the
- * offset in Data-Out of the first byte of a block that differs, or the LBA where protection information does (SBC-3 table 107).
+ * offset in Data-Out of the first byte of a block that differs, or the LBA where protection information does (SBC-3 §5.29).
  */
 export function compareInterleaved(
   sent: Uint8Array,

@@ -11,13 +11,13 @@ interface ProtectRow {
   readonly transmitted: boolean
   readonly guard: boolean
   readonly tags: boolean
-  /** VERIFY with BYTCHK compares the guard sent with the one stored (SBC-3 table 107). */
+  /** VERIFY with BYTCHK compares the guard sent with the one stored (SBC-3 §5.29). */
   readonly compareGuard: boolean
 }
 
 /**
- * RDPROTECT, WRPROTECT, VRPROTECT and ORPROTECT by their value (SBC-3 tables 65, 125, 103 to 107, 46): one table, for where
- * the standard's differ we check what they let us check ("may"). 110b and 111b are reserved.
+ * RDPROTECT, WRPROTECT, VRPROTECT and ORPROTECT by their value (the tables of SBC-3's READ (10), WRITE (10), VERIFY (10) and ORWRITE (16)): one,
+ * for where the standard's differ we check what they let us check ("may"). 110b and 111b are reserved.
  */
 const rows: readonly (ProtectRow | undefined)[] = [
   { transmitted: false, guard: true, tags: true, compareGuard: false },
@@ -90,7 +90,7 @@ export interface PlannedFor {
 const applicationTagOf = (expected: BlockCdb["expected"]): ProtectionChecks["applicationTag"] =>
   expected && { expected: expected.applicationTag, mask: expected.applicationTagMask }
 
-/** What is stored is checked by itself when the initiator sends nothing to check it by (SBC-3 table 105). */
+/** What is stored is checked by itself when the initiator sends nothing to check it by (SBC-3 §5.29). */
 export const checksOfMedium = ({ transmitted, checks }: ProtectPlan): ProtectionChecks =>
   transmitted ? noChecks : checks
 

@@ -17,8 +17,8 @@ import {
 const byteCheckOf = ({ flags }: BlockCdb): number => (flags >> 1) & 3
 
 /**
- * VERIFY (SBC-3 §5.29 to 5.32). With BYTCHK 00b what is stored is checked as VRPROTECT says (table 103); with others it is what
- * is sent that is checked, and compared with what is stored (tables 105 to 107).
+ * VERIFY (SBC-3 §5.29 to 5.32). With BYTCHK 00b what is stored is checked as VRPROTECT says; with others it is what
+ * is sent that is checked, and compared with what is stored.
  */
 export function verify(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Completion {
   const { lba, blocks } = cdb

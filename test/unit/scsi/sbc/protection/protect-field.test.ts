@@ -171,13 +171,13 @@ describe("*PROTECT", () => {
       if (refused) return expectSense((await disk.run(cdb, { dataOut })).sense, ...refused, "refused")
       for (const { field, tuple, asc } of corruptions) {
         const wrong = interleave(DATA, LBA, BLOCK, tuple)
-        // What is stored is checked by itself only when nothing came to compare it with (table 105).
+        // What is stored is checked by itself only when nothing came to compare it with.
         await store(on, LBA, wrong)
         const outcome = await disk.run(cdb, { dataOut })
         if (!sent) expectChecked(outcome, checks(field), asc, field)
         else if (compared(each, field)) expectSense(outcome.sense, 0xe, asc, `compared: ${field}`)
         else assert.equal(outcome.sense, undefined, field)
-        // What is sent is checked (table 106), and equals what is stored.
+        // What is sent is checked, and equals what is stored.
         if (sent) expectChecked(await disk.run(cdb, { dataOut: wrong }), checks(field), asc, `sent: ${field}`)
       }
       await store(on, LBA, interleave(DATA, LBA, BLOCK))
@@ -243,7 +243,7 @@ describe("*PROTECT", () => {
   }
 })
 
-/** VERIFY compares with what is sent (table 107). */
+/** VERIFY compares with what is sent. */
 function compared({ type, ato, value }: Case, field: string): boolean {
   if (field === "G") return value !== 2
   if (field === "A") return ato
