@@ -8,12 +8,14 @@ import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control } from "./control.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
+import type { CommandRestriction } from "./command-restriction.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
 import type { Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 import { TaskSet } from "./task-set.ts"
+import type { UnitRecords } from "./unit-records.ts"
 import type { VpdPage } from "./vpd-page.ts"
 
 /**
@@ -44,6 +46,10 @@ export abstract class LogicalUnit {
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
+  /** What it must not forget over a restart; undefined: there is no place to keep it. */
+  readonly records: UnitRecords | undefined
+  /** While something about the unit allows some commands only. */
+  restriction: CommandRestriction | undefined
   /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
   log: Log = silentLog
   readonly #set = new TaskSet()
@@ -55,8 +61,9 @@ export abstract class LogicalUnit {
   #table: CommandTable | undefined
   #dispatching = false
 
-  constructor(identity: LogicalUnitIdentity) {
+  constructor(identity: LogicalUnitIdentity, records?: UnitRecords) {
     this.identity = identity
+    this.records = records
   }
 
   // ------------------------------------------------------------------------------------ hooks of a device type
@@ -174,8 +181,15 @@ export abstract class LogicalUnit {
     if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
     if (this.#set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
     if (task.attribute === TaskAttribute.aca) return this.#checkCondition(task, acaWithoutAca)
-    if (this.#set.admit(task)) this.#run(task)
+    if (this.#set.admit(task) || this.#goesAhead(task)) this.#run(task)
     else itl.tasks.set(task.tag, task)
+  }
+
+  /** Whether a task that would wait is of a command that never does. */
+  #goesAhead(task: Task): boolean {
+    if (this.commandTable.find(task.cdb)?.headOfQueue !== true) return false
+    this.#set.advance(task)
+    return true
   }
 
   #run(task: Task): void {
@@ -202,6 +216,7 @@ export abstract class LogicalUnit {
       throw unitAttention(this.takeUnitAttention(task.nexus)!)
     }
     if (command === undefined) throw this.unknownCommand(task)
+    if (this.restriction !== undefined) this.restriction.check(task, command)
     if (this.reservation.conflicts(task.nexus, command)) {
       return task.sendCommandComplete(Status.reservationConflict)
     }
@@ -295,6 +310,15 @@ export abstract class LogicalUnit {
     }
     if (this.#set.waiting) this.#dispatch()
     return Promise.all(ends).then(() => {})
+  }
+
+  /**
+   * Ends all tasks but those spared with CHECK CONDITION; their media operations may go on for a while, but nothing new
+   * is begun for them.
+   */
+  terminateTasks(sense: Sense, spared: (task: Task) => boolean): void {
+    const tasks = this.allTasks().filter((task) => task.state !== "aborted" && !spared(task))
+    void this.#abortAll(tasks, () => (task) => this.#checkCondition(task, sense))
   }
 
   /** Those still on their way to an answer are dropped: their data isn't waited for any longer. */

@@ -21,8 +21,11 @@ export type SenseKey = (typeof SenseKey)[keyof typeof SenseKey]
 /** Additional sense codes: ASC in the high byte, ASCQ in the low one (SPC-4 annex F.2). */
 export const Asc = {
   noAdditionalSense: 0x0000,
+  overlappingAtomicCommandInProgress: 0x0023,
   logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
+  logicalUnitNotReadyFormatInProgress: 0x0404,
+  logicalUnitNotReadySanitizeInProgress: 0x041b,
   writeError: 0x0c00,
   invalidFieldInCommandInformationUnit: 0x0e03,
   unrecoveredReadError: 0x1100,
@@ -31,6 +34,7 @@ export const Asc = {
   invalidCommandOperationCode: 0x2000,
   lbaOutOfRange: 0x2100,
   invalidFieldInCdb: 0x2400,
+  invalidFastFormat: 0x2409,
   logicalUnitNotSupported: 0x2500,
   invalidFieldInParameterList: 0x2600,
   parameterNotSupported: 0x2601,
@@ -47,10 +51,14 @@ export const Asc = {
   modeParametersChanged: 0x2a01,
   capacityDataHasChanged: 0x2a09,
   commandsClearedByAnotherInitiator: 0x2f00,
+  mediumFormatCorrupted: 0x3100,
+  sanitizeCommandFailed: 0x3103,
+  noDefectSpareLocationAvailable: 0x3200,
   savingParametersNotSupported: 0x3900,
   mediumNotPresent: 0x3a00,
   reportedLunsDataHasChanged: 0x3f0e,
   inquiryDataHasChanged: 0x3f03,
+  deviceIdentifierChanged: 0x3f05,
   internalTargetFailure: 0x4400,
   protocolServiceCrcError: 0x4705,
   mediumRemovalPrevented: 0x5302,
@@ -66,6 +74,10 @@ export interface SenseDetail {
   readonly information?: number
   /** The sense-key specific field pointer (SPC-4 §4.5.2.4.2): which byte, which bit, of the CDB or of the parameter list. */
   readonly field?: { readonly in: "cdb" | "parameters"; readonly byte: number; readonly bit?: number }
+  /** PROGRESS INDICATION of NOT READY and NO SENSE, in 65536ths: 0 to 65535 (SPC-4 §4.5.2.4.4). */
+  readonly progress?: number
+  /** The COMMAND-SPECIFIC INFORMATION field: of REASSIGN BLOCKS, the first LBA that wasn't reassigned. */
+  readonly commandSpecific?: number
 }
 
 /** The one kind of error that becomes CHECK CONDITION: thrown wherever the cause is found. */
@@ -98,9 +110,10 @@ const FIXED = 0x70
 const DESCRIPTOR = 0x72
 const FIXED_BYTES = 18
 const INFORMATION_DESCRIPTOR_BYTES = 12
+const COMMAND_SPECIFIC_DESCRIPTOR_BYTES = 12
 const KEY_SPECIFIC_DESCRIPTOR_BYTES = 8
 
-/** Sense data (SPC-4 §4.5): 18 bytes in fixed format, 8 to 28 in descriptor format. */
+/** Sense data (SPC-4 §4.5): 18 bytes in fixed format, 8 to 40 in descriptor format. */
 export function encodeSense(sense: Sense, format: SenseFormat): Uint8Array {
   return format === "fixed" ? encodeFixed(sense) : encodeDescriptors(sense)
 }
@@ -116,17 +129,20 @@ function encodeFixed({ key, asc, detail, deferred }: Sense): Uint8Array {
     putU32(bytes, 3, information)
   }
   bytes[7] = FIXED_BYTES - 8
+  const { commandSpecific } = detail
+  if (commandSpecific !== undefined) putU32(bytes, 8, Math.min(commandSpecific, 0xffff_ffff))
   bytes[12] = asc >> 8
   bytes[13] = asc & 0xff
-  if (key === SenseKey.illegalRequest) putFieldPointer(bytes, 15, detail)
+  putKeySpecific(bytes, 15, key, detail)
   return bytes
 }
 
 function encodeDescriptors({ key, asc, detail, deferred }: Sense): Uint8Array {
-  const { information, field } = detail
+  const { information, commandSpecific } = detail
   const informationBytes = information === undefined ? 0 : INFORMATION_DESCRIPTOR_BYTES
-  const pointed = field !== undefined && key === SenseKey.illegalRequest
-  const bytes = new Uint8Array(8 + informationBytes + (pointed ? KEY_SPECIFIC_DESCRIPTOR_BYTES : 0))
+  const commandBytes = commandSpecific === undefined ? 0 : COMMAND_SPECIFIC_DESCRIPTOR_BYTES
+  const keyBytes = hasKeySpecific(key, detail) ? KEY_SPECIFIC_DESCRIPTOR_BYTES : 0
+  const bytes = new Uint8Array(8 + informationBytes + commandBytes + keyBytes)
   bytes[0] = DESCRIPTOR | (deferred ? 1 : 0)
   bytes[1] = key
   bytes[2] = asc >> 8
@@ -138,13 +154,35 @@ function encodeDescriptors({ key, asc, detail, deferred }: Sense): Uint8Array {
     putU32(bytes, 12, Math.floor(information / 2 ** 32))
     putU32(bytes, 16, information >>> 0)
   }
-  if (pointed) {
+  if (commandSpecific !== undefined) {
     const at = 8 + informationBytes
+    bytes[at] = 0x01
+    bytes[at + 1] = COMMAND_SPECIFIC_DESCRIPTOR_BYTES - 2
+    putU32(bytes, at + 4, Math.floor(commandSpecific / 2 ** 32))
+    putU32(bytes, at + 8, commandSpecific >>> 0)
+  }
+  if (keyBytes > 0) {
+    const at = 8 + informationBytes + commandBytes
     bytes[at] = 0x02
     bytes[at + 1] = KEY_SPECIFIC_DESCRIPTOR_BYTES - 2
-    putFieldPointer(bytes, at + 4, detail)
+    putKeySpecific(bytes, at + 4, key, detail)
   }
   return bytes
+}
+
+const tellsProgress = (key: SenseKey): boolean => key === SenseKey.notReady || key === SenseKey.noSense
+
+const hasKeySpecific = (key: SenseKey, { field, progress }: SenseDetail): boolean =>
+  tellsProgress(key) ? progress !== undefined : field !== undefined && key === SenseKey.illegalRequest
+
+/** The sense-key specific bytes (SPC-4 §4.5.2.4), which mean something else with each key. */
+function putKeySpecific(bytes: Uint8Array, at: number, key: SenseKey, detail: SenseDetail): void {
+  const { progress } = detail
+  if (key === SenseKey.illegalRequest) return putFieldPointer(bytes, at, detail)
+  if (progress === undefined || !tellsProgress(key)) return
+  bytes[at] = 0x80
+  bytes[at + 1] = progress >> 8
+  bytes[at + 2] = progress & 0xff
 }
 
 /** SKSV, C/D, BPV, BIT POINTER and FIELD POINTER (SPC-4 §4.5.2.4.2). */
@@ -174,7 +212,8 @@ function decodeFixed(bytes: Uint8Array): Sense {
   const end = Math.min(bytes.length, 8 + byteAt(bytes, 7))
   const detail = {
     ...((bytes[0]! & 0x80) !== 0 && bytes.length >= 7 && { information: u32(bytes, 3) }),
-    ...(end >= 18 && fieldPointer(bytes, 15, keyOf(bytes[2]!))),
+    ...(end >= 12 && u32(bytes, 8) !== 0 && { commandSpecific: u32(bytes, 8) }),
+    ...(end >= 18 && keySpecific(bytes, 15, keyOf(bytes[2]!))),
   }
   const asc = end >= 14 ? (bytes[12]! << 8) | bytes[13]! : 0
   return { key: keyOf(byteAt(bytes, 2)), asc, detail }
@@ -189,17 +228,21 @@ function decodeDescriptors(bytes: Uint8Array): Sense {
     if (next > end) break
     if (bytes[at] === 0x00 && next - at >= INFORMATION_DESCRIPTOR_BYTES && (bytes[at + 2]! & 0x80) !== 0) {
       detail = { ...detail, information: u32(bytes, at + 4) * 2 ** 32 + u32(bytes, at + 8) }
+    } else if (bytes[at] === 0x01 && next - at >= COMMAND_SPECIFIC_DESCRIPTOR_BYTES) {
+      detail = { ...detail, commandSpecific: u32(bytes, at + 4) * 2 ** 32 + u32(bytes, at + 8) }
     } else if (bytes[at] === 0x02 && next - at >= KEY_SPECIFIC_DESCRIPTOR_BYTES) {
-      detail = { ...detail, ...fieldPointer(bytes, at + 4, key) }
+      detail = { ...detail, ...keySpecific(bytes, at + 4, key) }
     }
     at = next
   }
   return { key, asc: (byteAt(bytes, 2) << 8) | byteAt(bytes, 3), detail }
 }
 
-function fieldPointer(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail {
+function keySpecific(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail {
   const flags = bytes[at]!
-  if ((flags & 0x80) === 0 || key !== SenseKey.illegalRequest) return {}
+  if ((flags & 0x80) === 0) return {}
+  if (tellsProgress(key)) return { progress: (bytes[at + 1]! << 8) | bytes[at + 2]! }
+  if (key !== SenseKey.illegalRequest) return {}
   const where = (flags & 0x40) !== 0 ? "cdb" : "parameters"
   const byte = (bytes[at + 1]! << 8) | bytes[at + 2]!
   return { field: (flags & 0x08) !== 0 ? { in: where, byte, bit: flags & 0x07 } : { in: where, byte } }
