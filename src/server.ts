@@ -8,7 +8,8 @@ import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openDevice } from "./control/devices.ts"
-import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { openUnitState, type UnitState } from "./control/identity/unit-state.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
 import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
@@ -53,6 +54,7 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
+  readonly state: UnitState
 }
 
 class Composition implements Server {
@@ -118,7 +120,7 @@ class Composition implements Server {
     })
     for (const lun of configuration.luns) {
       const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit.claim))
+      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit))
     }
     this.#entity.addTarget(target)
   }
@@ -130,9 +132,16 @@ class Composition implements Server {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const unit = { target, configuration, device, claim }
-      this.#units.push(unit)
-      return unit
+      try {
+        const { stateFolder, log } = this.#around
+        const state = await openUnitState(join(stateFolder, "units"), claim, device, log)
+        const unit = { target, configuration, device, claim, state }
+        this.#units.push(unit)
+        return unit
+      } catch (error) {
+        await claim.release()
+        throw error
+      }
     } catch (error) {
       await device.close()
       throw error
@@ -161,17 +170,22 @@ class Composition implements Server {
     const failures: unknown[] = []
     const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
     await attempt(this.#entity.close())
-    for (const { device, claim } of this.#units) {
+    for (const { device, claim, state } of this.#units) {
       await attempt(device.close())
+      await attempt(state.close())
       await attempt(claim.release())
     }
     if (failures.length > 0) throw failures[0]
   }
 }
 
-function unitOptions(configuration: LogicalUnitConfiguration, { serial, naa }: Identity): DiskUnitOptions {
+function unitOptions(configuration: LogicalUnitConfiguration, { claim, state }: Unit): DiskUnitOptions {
   const { vendor, product, revision, blockSize } = configuration
+  const { serial, naa } = claim
+  const { records, undoLog } = state
   return {
+    records,
+    ...(undoLog && { undoLog }),
     identity: {
       serial,
       naa,

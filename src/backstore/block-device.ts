@@ -46,6 +46,8 @@ export interface BlockDeviceFeatures {
   readonly extents: boolean
   /** Every offset and length must be a multiple of this, in bytes: 1 for files, 512 or 4096 for O_DIRECT. */
   readonly alignmentBytes: number
+  /** What it holds ends with the process, so that nothing can be found half done after a crash. Absent: false. */
+  readonly volatile?: boolean
   /** Spinning (false): what VPD page B1h says of the medium's rotation. */
   readonly solidState: boolean
 }

@@ -23,6 +23,7 @@ export class MemoryStore implements BlockDevice {
     extents: true,
     alignmentBytes: 1,
     solidState: true,
+    volatile: true,
   }
   readonly #pages = new Map<number, Uint8Array>()
   readonly #pagesMax: number

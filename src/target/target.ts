@@ -82,7 +82,9 @@ export class Target {
     if (!Number.isInteger(lun) || lun < 0 || lun >= LUNS_MAX) {
       throw new SanletError("ERR_LUN", `LUN ${lun} is not a whole number from 0 to ${LUNS_MAX - 1}`)
     }
-    const unit = device instanceof DiskUnit ? device : new DiskUnit(device, options)
+    const { clock } = this.options
+    const unit =
+      device instanceof DiskUnit ? device : new DiskUnit(device, { ...(clock && { clock }), ...options })
     this.scsi.addLogicalUnit(lun, unit)
     return unit
   }

@@ -1,17 +1,27 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
 import { SanletError } from "../../base/errors.ts"
-import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
+import { type Clock, systemClock } from "../../base/clock.ts"
+import {
+  ATOMIC_WRITE_BYTES_MAX,
+  COMMAND_TRANSFER_BYTES_MAX,
+  TRANSFER_STEP_BYTES,
+  WRITE_SAME_BYTES_MAX,
+} from "../../base/limits.ts"
 import type { Random } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { Task } from "../sam/task.ts"
+import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { MediumOperations } from "./medium-operations.ts"
 import { diskModePages } from "./mode-pages.ts"
+import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
+import { UndoableWrites } from "./undoable-writes.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
@@ -30,6 +40,14 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
+  /**
+   * Where it keeps what must outlive a restart. Without, identifying information isn't offered, nor are SANITIZE and FORMAT
+   * UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
+   */
+  readonly records?: UnitRecords
+  /** Makes atomic writes possible; nothing may be pending in it. Without, they are offered on volatile devices only. */
+  readonly undoLog?: UndoLog
+  readonly clock?: Clock
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -37,6 +55,8 @@ export interface DiskLimits {
   readonly transferBlocks: number
   readonly writeSameBlocks: number
   readonly compareAndWriteBlocks: number
+  /** 0: no atomic write can be promised. */
+  readonly atomicWriteBlocks: number
 }
 
 /**
@@ -46,6 +66,8 @@ export interface DiskLimits {
 export class DiskUnit extends LogicalUnit {
   readonly device: BlockDevice
   readonly medium: Medium
+  /** Sanitize and format operations. */
+  readonly operations: MediumOperations
   /** In bytes: a power of two. */
   readonly blockBytes: number
   readonly physicalBlockExponent: number
@@ -70,7 +92,7 @@ export class DiskUnit extends LogicalUnit {
   prefetching = false
 
   constructor(device: BlockDevice, options: DiskUnitOptions = {}) {
-    super(completeIdentity(options.identity, options.random))
+    super(completeIdentity(options.identity, options.random), options.records)
     const { features } = device
     this.device = device
     this.blockBytes = options.logicalBlockBytes ?? 512
@@ -79,25 +101,40 @@ export class DiskUnit extends LogicalUnit {
     this.rotationRate = options.rotationRate ?? (features.solidState ? 1 : 7200)
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
-    this.medium = new Medium(device, this.blockBytes)
+    const undoLog = options.undoLog ?? (features.volatile ? new VolatileUndoLog() : undefined)
+    this.medium = new Medium(device, this.blockBytes, undoLog && new UndoableWrites(device, undoLog))
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
     this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
     this.limits = {
       transferBlocks: COMMAND_TRANSFER_BYTES_MAX / this.blockBytes,
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
       compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
+      atomicWriteBlocks: undoLog ? ATOMIC_WRITE_BYTES_MAX / this.blockBytes : 0,
     }
-    this.commands = diskCommands(this.thin)
+    const renewable = options.records !== undefined || features.volatile === true
+    this.commands = diskCommands({
+      thin: this.thin,
+      atomicWrites: undoLog !== undefined,
+      renewable,
+      identifiable: options.records !== undefined,
+    })
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.#stopFollowing = device.onResize((sizeBytes) => {
       this.blocks = Math.floor(sizeBytes / this.blockBytes)
       this.establishUnitAttention(Asc.capacityDataHasChanged)
     })
+    const clock = options.clock ?? systemClock
+    this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
+    this.operations.resume()
   }
 
-  /** Lets go of the device, which stays open: its changes of size are no longer followed. */
+  /**
+   * Lets go of the device, which stays open: its changes of size are no longer followed, and a sanitize operation stops,
+   * to be taken up by whoever makes a unit of the device and the records again.
+   */
   release(): void {
     this.#stopFollowing()
+    this.operations.stop()
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -186,6 +223,7 @@ export class DiskUnit extends LogicalUnit {
 
   override cancelMedia(task: Task): void {
     this.device.cancel(task)
+    this.operations.forsake(task)
   }
 
   protected override onReset(): void {

@@ -1,6 +1,7 @@
 import { TRANSFER_STEP_BYTES, UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX } from "../../base/limits.ts"
 import type { VpdPage } from "../sam/vpd-page.ts"
 import { spcVpdPages } from "../spc/index.ts"
+import { OperationCode } from "../spec/operation-code.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 /**
@@ -23,6 +24,8 @@ const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
     view.setUint32(8, limits.transferBlocks)
     view.setUint32(12, TRANSFER_STEP_BYTES / blockBytes)
     setBlocks64(view, 36, limits.writeSameBlocks)
+    // Any alignment, any length up to this; no atomic boundaries.
+    view.setUint32(44, limits.atomicWriteBlocks)
     if (!unit.thin) return
     view.setUint32(20, UNMAP_BLOCKS_MAX)
     view.setUint32(24, UNMAP_DESCRIPTORS_MAX)
@@ -35,8 +38,12 @@ const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
 const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     view.setUint16(4, unit.rotationRate)
+    // WABEREQ 01b: what was erased can be read. It means something where BLOCK ERASE is known.
+    const erasable = unit.thin && unit.commandTable.ofOpcode(OperationCode.sanitize) !== undefined
+    if (erasable) view.setUint8(7, 0b0100_0000)
+    // RBWZ: REASSIGN BLOCKS writes zeroes for what it can't read.
     // FUAB: SYNCHRONIZE CACHE reaches the medium. VBULS: unmapped blocks can be verified, they are zeroes.
-    view.setUint8(8, 0b0000_0011)
+    view.setUint8(8, 0b0000_1011)
   })
 
 /** Logical Block Provisioning, B2h (SBC-3). */
