@@ -12,7 +12,7 @@ import { type IdentityClaim, IdentityStore } from "./control/identity/identity-s
 import { openUnitState, type UnitState } from "./control/identity/unit-state.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
-import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
+import type { DiskUnit, DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
 import { iserFor } from "./iser.ts"
 import { NetworkEntity } from "./target/network-entity.ts"
 import type { Portal } from "./target/portal.ts"
@@ -63,6 +63,7 @@ class Composition implements Server {
   readonly #entity: NetworkEntity
   readonly #identities: IdentityStore
   readonly #units: Unit[] = []
+  readonly #disks: DiskUnit[] = []
   readonly #portals: Portal[] = []
   #closed: Promise<void> | undefined
 
@@ -120,7 +121,7 @@ class Composition implements Server {
     })
     for (const lun of configuration.luns) {
       const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit))
+      this.#disks.push(target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit)))
     }
     this.#entity.addTarget(target)
   }
@@ -170,6 +171,7 @@ class Composition implements Server {
     const failures: unknown[] = []
     const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
     await attempt(this.#entity.close())
+    for (const disk of this.#disks) disk.release()
     for (const { device, claim, state } of this.#units) {
       await attempt(device.close())
       await attempt(state.close())

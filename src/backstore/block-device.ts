@@ -88,6 +88,8 @@ export interface BlockDevice {
   writeZeroes(offsetBytes: number, lengthBytes: number, fua: boolean, task?: object): Completion
   /** The extents covering [offset, offset+length), in order, at most `countMax` of them, neighbours differing. */
   extents(offsetBytes: number, lengthBytes: number, countMax: number): Eventually<Extent[]>
+  /** Storage it takes now, in bytes; absent where it can't tell. */
+  readonly usedBytes?: (() => Eventually<number>) | undefined
   /** Ends what waits on behalf of `task` with "cancelled"; what the system already has goes on to its end. */
   cancel(task: object): void
   /** Changes the size; throws BlockError when it can't. Listeners of `onResize` are told. */

@@ -47,6 +47,10 @@ export class MemoryStore implements BlockDevice {
     return this.#pages.size * PAGE_BYTES
   }
 
+  usedBytes(): number {
+    return this.allocatedBytes
+  }
+
   read(offsetBytes: number, into: Uint8Array): void {
     this.#check(offsetBytes, into.length)
     for (let done = 0; done < into.length; ) {

@@ -59,6 +59,8 @@ export const ATOMIC_WRITE_BYTES_MAX = 1024 * 1024
 export const DEALLOCATION_STEP_BYTES = 64 * 1024 * 1024
 /** Logical blocks one REASSIGN BLOCKS may name. */
 export const REASSIGNED_BLOCKS_MAX = 1024
+/** How often a thin unit that somebody has set a threshold for looks how much storage it takes, in ms. */
+export const THRESHOLD_POLL_MS = 5_000
 /** Identifying information of a logical unit, and its text, in bytes (SPC-4 §5.6). */
 export const IDENTIFYING_INFORMATION_BYTES_MAX = 512
 export const IDENTIFYING_TEXT_BYTES_MAX = 256

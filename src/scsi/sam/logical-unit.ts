@@ -2,7 +2,7 @@ import { type Completion, isPromise } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
 import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
-import { Asc, encodeSense, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
+import { Asc, encodeSense, type Sense, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
@@ -83,6 +83,11 @@ export abstract class LogicalUnit {
 
   /** The block descriptor of a MODE SELECT; by default it must say what MODE SENSE says. Throws SenseError. */
   selectBlockDescriptor(_descriptor: Uint8Array, _long: boolean): Completion {}
+
+  /** What sense data says of a unit attention besides its code. */
+  unitAttentionDetail(_asc: number): SenseDetail {
+    return {}
+  }
 
   /** There is a volatile cache: V_SUP of VPD page 86h. */
   get volatileCache(): boolean {
@@ -213,7 +218,8 @@ export abstract class LogicalUnit {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
-      throw unitAttention(this.takeUnitAttention(task.nexus)!)
+      const asc = this.takeUnitAttention(task.nexus)!
+      throw unitAttention(asc, this.unitAttentionDetail(asc))
     }
     if (command === undefined) throw this.unknownCommand(task)
     if (this.restriction !== undefined) this.restriction.check(task, command)
@@ -387,8 +393,8 @@ type Answer = (task: Task) => void
 
 const taskAborted: Answer = (task) => task.sendCommandComplete(Status.taskAborted)
 
-const unitAttention = (asc: number): SenseError =>
-  new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending")
+const unitAttention = (asc: number, detail: SenseDetail): SenseError =>
+  new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending", detail)
 
 const acaWithoutAca: Sense = {
   key: SenseKey.illegalRequest,

@@ -11,15 +11,17 @@ import type { Random } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { ModePage } from "../sam/mode-page.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
-import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
 import { MediumOperations } from "./medium-operations.ts"
 import { diskModePages } from "./mode-pages.ts"
+import { DESCRIPTOR_IN_PAGE, ProvisioningThreshold } from "./provisioning-threshold.ts"
 import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
 import { UndoableWrites } from "./undoable-writes.ts"
 import { diskVpdPages } from "./vpd.ts"
@@ -68,6 +70,8 @@ export class DiskUnit extends LogicalUnit {
   readonly medium: Medium
   /** Sanitize and format operations. */
   readonly operations: MediumOperations
+  /** Of a thin unit whose device tells how much storage it takes. */
+  readonly threshold: ProvisioningThreshold | undefined
   /** In bytes: a power of two. */
   readonly blockBytes: number
   readonly physicalBlockExponent: number
@@ -76,7 +80,7 @@ export class DiskUnit extends LogicalUnit {
   readonly limits: DiskLimits
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
-  readonly modePages = diskModePages
+  readonly modePages: readonly ModePage[]
   readonly peripheralDeviceType = 0x00
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
   override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
@@ -124,6 +128,9 @@ export class DiskUnit extends LogicalUnit {
       this.establishUnitAttention(Asc.capacityDataHasChanged)
     })
     const clock = options.clock ?? systemClock
+    const countable = this.thin && device.usedBytes !== undefined
+    this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
+    this.modePages = diskModePages(countable)
     this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
     this.operations.resume()
   }
@@ -135,6 +142,7 @@ export class DiskUnit extends LogicalUnit {
   release(): void {
     this.#stopFollowing()
     this.operations.stop()
+    this.threshold?.stop()
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -217,6 +225,11 @@ export class DiskUnit extends LogicalUnit {
     }
   }
 
+  /** Which threshold was crossed: there is one (SBC-4 §4.7.3.7.6). */
+  override unitAttentionDetail(asc: number): SenseDetail {
+    return asc === Asc.thinProvisioningSoftThresholdReached ? { information: DESCRIPTOR_IN_PAGE } : {}
+  }
+
   override get volatileCache(): boolean {
     return this.device.features.writeCache
   }
@@ -228,6 +241,7 @@ export class DiskUnit extends LogicalUnit {
 
   protected override onReset(): void {
     this.stopped = false
+    this.threshold?.reset()
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
   }
 

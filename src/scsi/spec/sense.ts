@@ -54,6 +54,7 @@ export const Asc = {
   mediumFormatCorrupted: 0x3100,
   sanitizeCommandFailed: 0x3103,
   noDefectSpareLocationAvailable: 0x3200,
+  thinProvisioningSoftThresholdReached: 0x3807,
   savingParametersNotSupported: 0x3900,
   mediumNotPresent: 0x3a00,
   reportedLunsDataHasChanged: 0x3f0e,
