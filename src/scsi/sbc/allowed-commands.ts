@@ -47,6 +47,8 @@ const NO_BLOCK_ACCESS: readonly number[] = [
   OperationCode.sendDiagnostic,
   OperationCode.maintenanceIn,
   OperationCode.maintenanceOut,
+  ...[0x4c, 0x4d], // LOG SELECT, LOG SENSE
+  ...[0x5e, 0x5f], // PERSISTENT RESERVE IN and OUT
 ]
 
 /**

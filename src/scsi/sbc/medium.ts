@@ -170,16 +170,18 @@ export class Medium {
    * changed nothing. It is stable when it ends.
    */
   async writeAtomically(offsetBytes: number, from: Uint8Array, task: Task): Promise<void> {
+    const undoable = this.#undoable
+    if (undoable === undefined) throw noAtomicWrites()
     this.#atomicWrites++
     try {
       await this.alone(offsetBytes, from.length, task, async () => {
         this.#atomicWritesBegun++
         this.#longReads?.overtake(offsetBytes, offsetBytes + from.length)
         try {
-          await this.#undoable?.write(offsetBytes, from, task)
+          await undoable.write(offsetBytes, from, task)
         } catch (error) {
           // Whoever holds a range alone makes all writers look twice: this one, of no bytes, is never given back.
-          if (this.#undoable?.broken !== undefined) void this.#lock.enter(0, 0, true)
+          if (undoable.broken !== undefined) void this.#lock.enter(0, 0, true)
           throw this.#sense(error, "write", offsetBytes)
         }
       })
@@ -265,6 +267,9 @@ export class Medium {
     return senseFromBlockError(error, access, this.#blockBytes, offsetBytes)
   }
 }
+
+const noAtomicWrites = (): SenseError =>
+  new SenseError(SenseKey.illegalRequest, Asc.invalidCommandOperationCode, "no atomic write can be promised")
 
 /**
  * An aborted task begins nothing any more: what the medium was doing for it was cancelled when it was aborted, what it
