@@ -175,7 +175,7 @@ export class MediumOperations implements CommandRestriction {
 
   async #fail(mark: OperationMark, error: unknown): Promise<SenseError> {
     const failed = { ...mark, failed: true }
-    this.#unit.log.error(
+    this.#unit.log.warn(
       { operation: mark.operation },
       `the ${mark.operation} operation failed: ${String(error)}`,
     )
