@@ -182,7 +182,7 @@ class Composition implements Server {
 }
 
 function unitOptions(configuration: LogicalUnitConfiguration, { claim, state }: Unit): DiskUnitOptions {
-  const { vendor, product, revision, blockSize } = configuration
+  const { vendor, product, revision, blockSize, removable } = configuration
   const { serial, naa } = claim
   const { records, undoLog } = state
   return {
@@ -196,6 +196,7 @@ function unitOptions(configuration: LogicalUnitConfiguration, { claim, state }: 
       ...(revision !== undefined && { revision }),
     },
     ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
+    ...(removable !== undefined && { removable }),
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Suites of libiscsi's that need a LUN of their own: one that may be sanitized, and is so slow that the suite meets the
- * operation in progress; and one that is write protected.
+ * operation in progress; one that is write protected; and one whose medium can be taken out.
  */
 import assert from "node:assert/strict"
 import { after, before, describe, test } from "node:test"
@@ -44,11 +44,12 @@ describe("libiscsi's suites for a LUN of their own", () => {
           luns: [
             { lun: 0, device: slow },
             { lun: 1, device: file("protected.img", 100 * MiB) },
+            { lun: 2, device: file("removable.img", 100 * MiB), removable: true },
           ],
         },
       ],
     }
-    served = await serve(["--config", scratch.configuration("own.yaml", configuration)], { luns: 2 })
+    served = await serve(["--config", scratch.configuration("own.yaml", configuration)], { luns: 3 })
   })
   after(async () => {
     await served?.stop()
@@ -75,12 +76,29 @@ describe("libiscsi's suites for a LUN of their own", () => {
     const disk = await new Initiator().open(url)
     // The control mode page with SWP: nobody but a reset takes it back.
     const page = Uint8Array.of(0, 0, 0, 0, 0x0a, 0x0a, 0x02, 0x10, 0x08, 0, 0, 0, 0xff, 0xff, 0, 0)
-    await disk.execute(cdb.modeSelect6(page.length), { dataOut: page })
+    const { status } = await disk.execute(cdb.modeSelect6(page.length), { dataOut: page })
+    assert.equal(status, 0)
     await disk.close()
     const report = await runSuite("ReadOnly", url)
     assert.deepEqual(
       report.tests.map(({ name, outcome }) => `${name} ${outcome}`),
       ["ReadOnly.ReadOnlySBC passed"],
     )
+  })
+
+  test("NoMedia, PreventAllow, StartStopUnit: a medium that is taken out, unless somebody prevents it", async () => {
+    const url = served.urls[2]!
+    // StartStopUnit.NoLoej and PwrCnd want a unit that was stopped to be ready all the same, against SBC-3 §5.25.
+    for (const [name, tests] of [
+      ["NoMedia", 1],
+      ["PreventAllow", 8],
+      ["StartStopUnit.Simple", 1],
+    ] as const) {
+      const report = await runSuite(name, url)
+      assert.deepEqual(
+        report.tests.map(({ outcome }) => outcome),
+        new Array(tests).fill("passed"),
+      )
+    }
   })
 })

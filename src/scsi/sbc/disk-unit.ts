@@ -12,6 +12,7 @@ import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-err
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { ModePage } from "../sam/mode-page.ts"
+import type { Nexus } from "../sam/nexus.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
 import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
@@ -42,6 +43,8 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
+  /** RMB: START STOP UNIT takes the medium out and puts it in again. Default false. */
+  readonly removable?: boolean
   /**
    * Where it keeps what must outlive a restart. Without, identifying information isn't offered, nor are SANITIZE and FORMAT
    * UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
@@ -90,8 +93,11 @@ export class DiskUnit extends LogicalUnit {
   readonly #stopFollowing: () => void
   /** The capacity. */
   blocks: number
-  /** By START STOP UNIT: media commands get NOT READY. */
-  stopped = false
+  override readonly removable: boolean
+  #stopped = false
+  #ejected = false
+  /** Stopped, or without medium: what the commands that read and write ask. */
+  #unready = false
   /** A PRE-FETCH is reading although its command has ended. */
   prefetching = false
 
@@ -99,6 +105,7 @@ export class DiskUnit extends LogicalUnit {
     super(completeIdentity(options.identity, options.random), options.records)
     const { features } = device
     this.device = device
+    this.removable = options.removable ?? false
     this.blockBytes = options.logicalBlockBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
     this.thin = options.thin ?? features.discard
@@ -145,6 +152,34 @@ export class DiskUnit extends LogicalUnit {
     this.threshold?.stop()
   }
 
+  /** By START STOP UNIT: media commands get NOT READY. */
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  set stopped(stopped: boolean) {
+    this.#stopped = stopped
+    this.#unready = stopped || this.#ejected
+  }
+
+  /** The medium is out: MEDIUM NOT PRESENT. */
+  get ejected(): boolean {
+    return this.#ejected
+  }
+
+  set ejected(ejected: boolean) {
+    this.#ejected = ejected
+    this.#unready = ejected || this.#stopped
+  }
+
+  /** Puts the medium in again; other nexuses than the one that did it are told that it may be another one. */
+  load(by: Nexus): void {
+    this.stopped = false
+    if (!this.ejected) return
+    this.ejected = false
+    this.establishUnitAttention(Asc.notReadyToReadyChange, { except: by })
+  }
+
   /** WCE: acknowledged writes may be lost with the power. */
   get writeCacheEnabled(): boolean {
     return this.device.features.writeCache && !this.medium.writeThrough
@@ -156,9 +191,8 @@ export class DiskUnit extends LogicalUnit {
 
   /** Of TEST UNIT READY, and of commands that want the medium but move no blocks. Throws SenseError. */
   override checkReady(): void {
-    if (this.stopped) throw notReady()
-    if (this.blocks === 0)
-      throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "the device is empty")
+    if (this.#unready) throw this.#notReady()
+    if (this.blocks === 0) throw noMedium("the device is empty")
   }
 
   checkWritable(): void {
@@ -174,7 +208,7 @@ export class DiskUnit extends LogicalUnit {
 
   /** Whether a transfer of the blocks may begin. */
   checkRead(task: Task, lba: number, blocks: number): void {
-    if (this.stopped) throw notReady()
+    if (this.#unready) throw this.#notReady()
     if (lba + blocks > this.blocks) throw this.outOfRange(lba)
     if (blocks > this.limits.transferBlocks) throw this.#tooLong(task)
   }
@@ -245,6 +279,10 @@ export class DiskUnit extends LogicalUnit {
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
   }
 
+  #notReady(): SenseError {
+    return this.#ejected ? noMedium("the medium is out") : stoppedUnit()
+  }
+
   #tooLong(task: Task): SenseError {
     return invalidFieldInCdb(
       `at most ${this.limits.transferBlocks} blocks can be transferred at once`,
@@ -253,7 +291,10 @@ export class DiskUnit extends LogicalUnit {
   }
 }
 
-const notReady = (): SenseError =>
+const noMedium = (message: string): SenseError =>
+  new SenseError(SenseKey.notReady, Asc.mediumNotPresent, message)
+
+const stoppedUnit = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
     Asc.logicalUnitNotReadyInitializingCommandRequired,

@@ -42,6 +42,7 @@ export const Asc = {
   writeProtected: 0x2700,
   logicalUnitSoftwareWriteProtected: 0x2702,
   spaceAllocationFailed: 0x2707,
+  notReadyToReadyChange: 0x2800,
   powerOnResetOrBusDeviceReset: 0x2900,
   powerOn: 0x2901,
   scsiBusReset: 0x2902,
