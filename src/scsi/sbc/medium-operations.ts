@@ -159,11 +159,12 @@ export class MediumOperations implements CommandRestriction {
   /** Never rejects: resolves with what the waiting command ends with, undefined for GOOD. */
   async #run(mark: OperationMark): Promise<SenseError | undefined> {
     try {
-      const { medium } = this.#unit
-      await medium.exclusively(() => this.#treat())
+      const { medium, device } = this.#unit
+      await medium.exclusively(() => this.#treat(mark))
       if (mark.operation === "sanitize") await medium.wipeUndoLog()
       await this.#records.put(RECORD, undefined)
       this.#leave(undefined)
+      this.#unit.log.info({ device: device.name }, `the ${mark.operation} operation has ended well`)
       return undefined
     } catch (error) {
       // The device is being closed: the mark stays as it is, and whoever opens the medium again goes on.
@@ -187,8 +188,9 @@ export class MediumOperations implements CommandRestriction {
   }
 
   /** The whole device, to its last byte: also what is left over beyond the last logical block. */
-  async #treat(): Promise<void> {
-    const { device } = this.#unit
+  async #treat({ operation, treatment }: OperationMark): Promise<void> {
+    const { device, log } = this.#unit
+    log.info({ device: device.name, method: treatment.method }, `a ${operation} operation begins`)
     for (const { stepBytes, step } of this.#passes) {
       for (let at = 0; at < device.sizeBytes; at += stepBytes) {
         if (this.#stopped) throw new BlockError("closed", `${device.name} is being closed`)
