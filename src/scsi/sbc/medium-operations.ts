@@ -4,6 +4,7 @@ import type { Command } from "../sam/command.ts"
 import type { CommandRestriction } from "../sam/command-restriction.ts"
 import type { Task } from "../sam/task.ts"
 import type { UnitRecords } from "../sam/unit-records.ts"
+import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import { allowedDuringFormat, allowedDuringSanitize, allowedWhileFormatCorrupt } from "./allowed-commands.ts"
 import type { DiskUnit } from "./disk-unit.ts"
@@ -122,7 +123,7 @@ export class MediumOperations implements CommandRestriction {
       const allowed = mark.operation === "sanitize" ? allowedDuringSanitize : allowedDuringFormat
       if (!allowed(cdb)) throw inProgress(mark, this.#progress)
     } else if (mark.operation === "sanitize") {
-      if (!allowedDuringSanitize(cdb) && !isSanitize(command)) throw sanitizeFailed()
+      if (!allowedDuringSanitize(cdb) && command.opcode !== OperationCode.sanitize) throw sanitizeFailed()
     } else if (!allowedWhileFormatCorrupt(command)) {
       throw new SenseError(
         SenseKey.mediumError,
@@ -204,8 +205,6 @@ export class MediumOperations implements CommandRestriction {
     }
   }
 }
-
-const isSanitize = ({ name }: Command): boolean => name.startsWith("SANITIZE")
 
 function inProgress({ operation }: OperationMark, progress: number): SenseError {
   const asc =
