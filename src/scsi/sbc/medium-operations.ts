@@ -192,11 +192,11 @@ export class MediumOperations implements CommandRestriction {
   async #treat({ operation, treatment }: OperationMark): Promise<void> {
     const { device, log } = this.#unit
     log.info({ device: device.name, method: treatment.method }, `a ${operation} operation begins`)
-    for (const { stepBytes, step } of this.#passes) {
-      for (let at = 0; at < device.sizeBytes; at += stepBytes) {
+    for (const pass of this.#passes) {
+      for (let at = 0; at < device.sizeBytes; at += pass.stepBytes) {
         if (this.#stopped) throw new BlockError("closed", `${device.name} is being closed`)
-        const length = Math.min(stepBytes, device.sizeBytes - at)
-        await step(device, at, length)
+        const length = Math.min(pass.stepBytes, device.sizeBytes - at)
+        await pass.step(device, at, length)
         this.#doneBytes += length
         // Others are served in between, also where the device ends at once.
         await sleep(this.#clock, 0, "medium operation")
