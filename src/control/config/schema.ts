@@ -34,6 +34,10 @@ function logicalUnit(at: ConfigurationContext) {
     product: printable(16).describe("Product identification; default: disk"),
     revision: printable(4).describe("Product revision level; default: 1"),
     blockSize: z.literal([512, 4096]).exactOptional().describe("Logical block, in bytes; default: 512"),
+    removable: z
+      .boolean()
+      .exactOptional()
+      .describe("Initiators can take the medium out and put it in again; default: false"),
   })
 }
 
