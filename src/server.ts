@@ -10,9 +10,10 @@ import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openUnitDevice } from "./control/devices.ts"
 import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { ReservationFile } from "./control/reservations/reservation-file.ts"
+import { openUnitState, type UnitState } from "./control/identity/unit-state.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
-import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
+import type { DiskUnit, DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
 import { iserFor } from "./iser.ts"
 import { NetworkEntity } from "./target/network-entity.ts"
 import type { Portal } from "./target/portal.ts"
@@ -55,6 +56,7 @@ interface Unit {
   readonly device: BlockDevice
   readonly claim: IdentityClaim
   readonly reservations: ReservationFile
+  readonly state: UnitState
 }
 
 class Composition implements Server {
@@ -63,6 +65,7 @@ class Composition implements Server {
   readonly #entity: NetworkEntity
   readonly #identities: IdentityStore
   readonly #units: Unit[] = []
+  readonly #disks: DiskUnit[] = []
   readonly #portals: Portal[] = []
   #closed: Promise<void> | undefined
 
@@ -120,7 +123,7 @@ class Composition implements Server {
     })
     for (const lun of configuration.luns) {
       const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(unit))
+      this.#disks.push(target.addLogicalUnit(lun.lun, unit.device, unitOptions(unit)))
     }
     this.#entity.addTarget(target)
   }
@@ -132,10 +135,17 @@ class Composition implements Server {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const reservations = await this.#openReservations(claim)
-      const unit = { target, configuration, device, claim, reservations }
-      this.#units.push(unit)
-      return unit
+      try {
+        const { stateFolder, log } = this.#around
+        const reservations = await this.#openReservations(claim)
+        const state = await openUnitState(join(stateFolder, "units"), claim, device, log)
+        const unit = { target, configuration, device, claim, reservations, state }
+        this.#units.push(unit)
+        return unit
+      } catch (error) {
+        await claim.release()
+        throw error
+      }
     } catch (error) {
       await device.close()
       throw error
@@ -174,18 +184,23 @@ class Composition implements Server {
     const failures: unknown[] = []
     const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
     await attempt(this.#entity.close())
-    for (const { device, claim } of this.#units) {
+    for (const disk of this.#disks) disk.release()
+    for (const { device, claim, state } of this.#units) {
       await attempt(device.close())
+      await attempt(state.close())
       await attempt(claim.release())
     }
     if (failures.length > 0) throw failures[0]
   }
 }
 
-function unitOptions({ configuration, claim, reservations }: Unit): DiskUnitOptions {
-  const { vendor, product, revision, blockSize } = configuration
+function unitOptions({ configuration, claim, reservations, state }: Unit): DiskUnitOptions {
+  const { vendor, product, revision, blockSize, removable } = configuration
   const { serial, naa } = claim
+  const { records, undoLog } = state
   return {
+    records,
+    ...(undoLog && { undoLog }),
     identity: {
       serial,
       naa,
@@ -195,6 +210,7 @@ function unitOptions({ configuration, claim, reservations }: Unit): DiskUnitOpti
     },
     ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
     reservationStore: reservations,
+    ...(removable !== undefined && { removable }),
   }
 }
 

@@ -41,6 +41,10 @@ function logicalUnit(at: ConfigurationContext) {
     })
       .exactOptional()
       .describe("8 bytes beside each logical block, that guard it; for a new image; default: none"),
+    removable: z
+      .boolean()
+      .exactOptional()
+      .describe("Initiators can take the medium out and put it in again; default: false"),
   })
 }
 

@@ -3,29 +3,39 @@ import { isProtected } from "../../backstore/protection/protected-device.ts"
 import { PROTECTION_BYTES } from "../../backstore/protection/tuple.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
-import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
+import {
+  ATOMIC_WRITE_BYTES_MAX,
+  COMMAND_TRANSFER_BYTES_MAX,
+  TRANSFER_STEP_BYTES,
+  WRITE_SAME_BYTES_MAX,
+} from "../../base/limits.ts"
 import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { ModePage } from "../sam/mode-page.ts"
+import type { Nexus } from "../sam/nexus.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
 import type { Task } from "../sam/task.ts"
-import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
+import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { CopyManager } from "./copy/copy-manager.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { MediumOperations } from "./medium-operations.ts"
 import { diskModePages } from "./mode-pages.ts"
 import { type DiskProtection, protectionOf } from "./protection/disk-protection.ts"
+import { DESCRIPTOR_IN_PAGE, ProvisioningThreshold } from "./provisioning-threshold.ts"
+import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
+import { UndoableWrites } from "./undoable-writes.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
   readonly identity?: DiskIdentity
   /** Where an identity comes from that isn't given, and what makes ROD tokens hard to guess. */
   readonly random?: Random
-  /** By which ROD tokens expire. */
-  readonly clock?: Clock
   /** Default 512. A multiple of the device's alignment. */
   readonly logicalBlockBytes?: 512 | 4096
   /** Logical blocks per physical block, as a power of two: 0 to 15. Default 0. */
@@ -40,6 +50,17 @@ export interface DiskUnitOptions {
   readonly rotationRate?: number
   /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
   readonly reservationStore?: ReservationStore
+  /** RMB: START STOP UNIT takes the medium out and puts it in again. Default false. */
+  readonly removable?: boolean
+  /**
+   * Where it keeps what must outlive a restart. Without, identifying information isn't offered, nor are SANITIZE and FORMAT
+   * UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
+   */
+  readonly records?: UnitRecords
+  /** Makes atomic writes possible; nothing may be pending in it. Without, they are offered on volatile devices only. */
+  readonly undoLog?: UndoLog
+  /** By which ROD tokens expire, sanitize operations take their pauses, and thresholds are looked at. */
+  readonly clock?: Clock
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -47,6 +68,8 @@ export interface DiskLimits {
   readonly transferBlocks: number
   readonly writeSameBlocks: number
   readonly compareAndWriteBlocks: number
+  /** 0: no atomic write can be promised. */
+  readonly atomicWriteBlocks: number
 }
 
 /**
@@ -58,6 +81,10 @@ export class DiskUnit extends LogicalUnit {
   readonly medium: Medium
   /** Third-party copy: its operations, its tokens. */
   readonly copies: CopyManager
+  /** Sanitize and format operations. */
+  readonly operations: MediumOperations
+  /** Of a thin unit whose device tells how much storage it takes. */
+  readonly threshold: ProvisioningThreshold | undefined
   /** In bytes: a power of two. */
   readonly blockBytes: number
   readonly physicalBlockExponent: number
@@ -68,7 +95,7 @@ export class DiskUnit extends LogicalUnit {
   override readonly protection: DiskProtection | undefined
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
-  readonly modePages = diskModePages
+  readonly modePages: readonly ModePage[]
   readonly peripheralDeviceType = 0x00
   override readonly thirdPartyCopy = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
@@ -79,23 +106,32 @@ export class DiskUnit extends LogicalUnit {
   readonly #stopFollowing: () => void
   /** The capacity. */
   blocks: number
-  /** By START STOP UNIT: media commands get NOT READY. */
-  stopped = false
+  override readonly removable: boolean
+  #stopped = false
+  #ejected = false
+  /** Stopped, or without medium: what the commands that read and write ask. */
+  #unready = false
   /** A PRE-FETCH is reading although its command has ended. */
   prefetching = false
 
   constructor(device: BlockDevice, options: DiskUnitOptions = {}) {
-    super(completeIdentity(options.identity, options.random))
+    super(completeIdentity(options.identity, options.random), options.records)
     const { features } = device
     this.device = device
+    this.removable = options.removable ?? false
     this.blockBytes = options.logicalBlockBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
     this.thin = options.thin ?? features.discard
     this.rotationRate = options.rotationRate ?? (features.solidState ? 1 : 7200)
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
-    this.medium = new Medium(device, this.blockBytes)
-    this.copies = new CopyManager(this, options.clock ?? systemClock, options.random ?? systemRandom)
+    const clock = options.clock ?? systemClock
+    // What it brings back would get protection information of ours.
+    const undoLog = isProtected(device)
+      ? undefined
+      : (options.undoLog ?? (features.volatile ? new VolatileUndoLog() : undefined))
+    this.medium = new Medium(device, this.blockBytes, undoLog && new UndoableWrites(device, undoLog))
+    this.copies = new CopyManager(this, clock, options.random ?? systemRandom)
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
     this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
     this.protection = protectionOf(this)
@@ -103,20 +139,66 @@ export class DiskUnit extends LogicalUnit {
       transferBlocks: COMMAND_TRANSFER_BYTES_MAX / this.blockBytes,
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
       compareAndWriteBlocks: compareAndWriteBlocks(this),
+      atomicWriteBlocks: undoLog ? ATOMIC_WRITE_BYTES_MAX / this.blockBytes : 0,
     }
-    this.commands = diskCommands(this.thin, this.protection !== undefined)
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
+    const renewable = options.records !== undefined || features.volatile === true
+    this.commands = diskCommands({
+      thin: this.thin,
+      atomicWrites: undoLog !== undefined,
+      renewable,
+      identifiable: options.records !== undefined,
+      protectionType: this.protection?.type,
+    })
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.#stopFollowing = device.onResize((sizeBytes) => {
       this.blocks = Math.floor(sizeBytes / this.blockBytes)
       this.copies.tokens.cancelBeyond(sizeBytes)
       this.establishUnitAttention(Asc.capacityDataHasChanged)
     })
+    const countable = this.thin && device.usedBytes !== undefined
+    this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
+    this.modePages = diskModePages(countable)
+    this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
+    this.operations.resume()
   }
 
-  /** Lets go of the device, which stays open: its changes of size are no longer followed. */
+  /**
+   * Lets go of the device, which stays open: its changes of size are no longer followed, and a sanitize operation stops,
+   * to be taken up by whoever makes a unit of the device and the records again.
+   */
   release(): void {
     this.#stopFollowing()
+    this.operations.stop()
+    this.threshold?.stop()
+  }
+
+  /** By START STOP UNIT: media commands get NOT READY. */
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  set stopped(stopped: boolean) {
+    this.#stopped = stopped
+    this.#unready = stopped || this.#ejected
+  }
+
+  /** The medium is out: MEDIUM NOT PRESENT. */
+  get ejected(): boolean {
+    return this.#ejected
+  }
+
+  set ejected(ejected: boolean) {
+    this.#ejected = ejected
+    this.#unready = ejected || this.#stopped
+  }
+
+  /** Puts the medium in again; other nexuses than the one that did it are told that it may be another one. */
+  load(by: Nexus): void {
+    this.stopped = false
+    if (!this.ejected) return
+    this.ejected = false
+    this.establishUnitAttention(Asc.notReadyToReadyChange, { except: by })
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -130,9 +212,8 @@ export class DiskUnit extends LogicalUnit {
 
   /** Of TEST UNIT READY, and of commands that want the medium but move no blocks. Throws SenseError. */
   override checkReady(): void {
-    if (this.stopped) throw notReady()
-    if (this.blocks === 0)
-      throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "the device is empty")
+    if (this.#unready) throw this.#notReady()
+    if (this.blocks === 0) throw noMedium("the device is empty")
   }
 
   checkWritable(): void {
@@ -148,7 +229,7 @@ export class DiskUnit extends LogicalUnit {
 
   /** Whether a transfer of the blocks may begin. */
   checkRead(task: Task, lba: number, blocks: number): void {
-    if (this.stopped) throw notReady()
+    if (this.#unready) throw this.#notReady()
     if (lba + blocks > this.blocks) throw this.outOfRange(lba)
     if (blocks > this.limits.transferBlocks) throw this.#tooLong(task)
   }
@@ -199,6 +280,11 @@ export class DiskUnit extends LogicalUnit {
     }
   }
 
+  /** Which threshold was crossed: there is one (SBC-4 §4.7.3.7.6). */
+  override unitAttentionDetail(asc: number): SenseDetail {
+    return asc === Asc.thinProvisioningSoftThresholdReached ? { information: DESCRIPTOR_IN_PAGE } : {}
+  }
+
   override get volatileCache(): boolean {
     return this.device.features.writeCache
   }
@@ -206,12 +292,18 @@ export class DiskUnit extends LogicalUnit {
   override cancelMedia(task: Task): void {
     this.device.cancel(task)
     this.copies.cancel(task)
+    this.operations.forsake(task)
   }
 
   protected override onReset(): void {
     this.stopped = false
     this.copies.reset()
+    this.threshold?.reset()
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
+  }
+
+  #notReady(): SenseError {
+    return this.#ejected ? noMedium("the medium is out") : stoppedUnit()
   }
 
   #tooLong(task: Task): SenseError {
@@ -228,7 +320,10 @@ const compareAndWriteBlocks = ({ blockBytes, protection }: DiskUnit): number => 
   return Math.min(255, Math.floor(TRANSFER_STEP_BYTES / 2 / transferredBytes))
 }
 
-const notReady = (): SenseError =>
+const noMedium = (message: string): SenseError =>
+  new SenseError(SenseKey.notReady, Asc.mediumNotPresent, message)
+
+const stoppedUnit = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
     Asc.logicalUnitNotReadyInitializingCommandRequired,

@@ -1,6 +1,7 @@
 import type { Completion } from "../../base/completion.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
+import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 const IMMED = 0x01
@@ -13,8 +14,8 @@ const PowerCondition = { startValid: 0, active: 1, idle: 2, standby: 3, luContro
 
 /**
  * START STOP UNIT (SBC-3 §5.25). A stopped unit answers media commands with NOT READY until it is started. Idle and
- * standby are entered and left again by the next command that wants the medium, so they leave no trace. There is no
- * tray: LOEJ is refused.
+ * standby are entered and left again by the next command that wants the medium, so they leave no trace. LOEJ takes the
+ * medium of a removable unit out, or puts it in again; other units have no tray.
  */
 export function startStopUnit(task: Task, unit: DiskUnit): Completion {
   const { cdb } = task
@@ -24,21 +25,43 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
   const flush = (cdb[4]! & NO_FLUSH) === 0
   switch (condition) {
     case PowerCondition.startValid:
-      if ((cdb[4]! & LOEJ) !== 0) throw invalidFieldInCdb("the medium can't be ejected or loaded", 4, 1)
-      if ((cdb[4]! & START) === 0) return stop(task, unit, flush)
-      unit.stopped = false
-      return
+      if ((cdb[4]! & LOEJ) !== 0) return loadOrEject(task, unit, (cdb[4]! & START) !== 0)
+      return (cdb[4]! & START) === 0 ? stop(task, unit, flush) : start(unit)
     case PowerCondition.active:
     case PowerCondition.idle:
     case PowerCondition.luControl:
-      unit.stopped = false
-      return
+      return start(unit)
     case PowerCondition.standby:
-      unit.stopped = false
+      start(unit)
       return flush ? unit.medium.flush(task) : undefined
     default:
       throw invalidFieldInCdb(`POWER CONDITION ${condition} is not known`, 4, 7)
   }
+}
+
+function start(unit: DiskUnit): void {
+  unit.stopped = false
+  unit.checkReady() // the medium may be out
+}
+
+/** Refused while an initiator prevents it (SPC-4 §6.18), loading too. The cache is written back before it goes out. */
+function loadOrEject(task: Task, unit: DiskUnit, load: boolean): Completion {
+  if (!unit.removable) throw invalidFieldInCdb("the medium can't be ejected or loaded", 4, 1)
+  if (unit.preventingRemoval.size > 0) {
+    throw new SenseError(
+      SenseKey.illegalRequest,
+      Asc.mediumRemovalPrevented,
+      "an initiator prevents that the medium is removed",
+    )
+  }
+  if (load) return unit.load(task.nexus)
+  return eject(task, unit)
+}
+
+async function eject(task: Task, unit: DiskUnit): Promise<void> {
+  if (unit.ejected) return
+  await unit.medium.flush(task)
+  unit.ejected = true
 }
 
 /** Stops at once, with IMMED as without: what takes time is writing the cache back, which comes first. */

@@ -1,6 +1,10 @@
 import { u16, u32 } from "../../cdb/fields.ts"
+import { invalidFieldInCdb } from "../../sam/field-error.ts"
 import { OperationCode } from "../../spec/operation-code.ts"
 import { u64 } from "../fields.ts"
+
+/** ADDITIONAL CDB LENGTH of a CDB of 32 bytes. */
+const ADDITIONAL_BYTES = 0x18
 
 /** The tags a 32-byte CDB expects (SBC-3 §5.14 and its like). */
 export interface ExpectedTags {
@@ -47,7 +51,11 @@ export function parseBlockCdb(cdb: Uint8Array): BlockCdb {
   }
 }
 
+/** Throws SenseError for a CDB that isn't as long as it has to be. */
 function parse32(cdb: Uint8Array): BlockCdb {
+  if (cdb[7] !== ADDITIONAL_BYTES || cdb.length < 32) {
+    throw invalidFieldInCdb(`the ADDITIONAL CDB LENGTH is ${ADDITIONAL_BYTES}`, 7)
+  }
   const expected = {
     initialReferenceTag: u32(cdb, 20),
     applicationTag: u16(cdb, 24),

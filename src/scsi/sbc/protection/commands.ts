@@ -1,9 +1,11 @@
 import type { Completion } from "../../../base/completion.ts"
+import type { ProtectionType } from "../../../backstore/protection/tuple.ts"
 import type { Command } from "../../sam/command.ts"
 import type { Task } from "../../sam/task.ts"
-import { OperationCode } from "../../spec/operation-code.ts"
+import { OperationCode, VariableLength } from "../../spec/operation-code.ts"
 import { type BlockCdb, parseBlockCdb } from "./block-cdb.ts"
 import { compareAndWrite } from "./compare-and-write.ts"
+import { protectedFormat } from "./format.ts"
 import { orWrite, read, write } from "./read-write.ts"
 import type { ProtectedUnit } from "./transfer.ts"
 import { verify, writeAndVerify } from "./verify.ts"
@@ -33,26 +35,31 @@ const runs: ReadonlyMap<number, ProtectedOperation> = new Map([
 ] as const)
 
 /** Service actions of 32-byte CDBs (SBC-3 §5.14, 5.32, 5.36, 5.40, 5.45). */
-const runs32: ReadonlyMap<number, ProtectedOperation> = new Map([
-  [0x0009, read],
-  [0x000a, verify],
-  [0x000b, write],
-  [0x000c, writeAndVerify],
-  [0x000d, writeSame],
-] as const)
+const runs32: ReadonlyMap<number, ProtectedOperation> = new Map<number, ProtectedOperation>([
+  [VariableLength.read32, read],
+  [VariableLength.verify32, verify],
+  [VariableLength.write32, write],
+  [VariableLength.writeAndVerify32, writeAndVerify],
+  [VariableLength.writeSame32, writeSame],
+])
 
 const PROTECT = 0xe0
 
 /**
  * The rows of a disk that keeps protection information: those that move blocks know their *PROTECT field, and carry out what it says. A disk
  * without keeps its own rows, so it is asked nothing for it.
+ * Those of 32 bytes are for type 2 alone (SBC-3 §4.22.2.3).
  */
-export const protectedCommands = (rows: readonly Command[]): readonly Command[] =>
-  rows.map((row) => {
-    const long = row.opcode === OperationCode.variableLength
-    const run = long ? runs32.get(row.serviceAction ?? -1) : runs.get(row.opcode)
-    return run === undefined ? row : protectedRow(row, run)
+export function protectedCommands(rows: readonly Command[], type: ProtectionType): readonly Command[] {
+  const known = type === 2 ? rows : rows.filter((row) => !isLong(row))
+  return known.map((row) => {
+    const run = isLong(row) ? runs32.get(row.serviceAction ?? -1) : runs.get(row.opcode)
+    if (run !== undefined) return protectedRow(row, run)
+    return row.opcode === OperationCode.formatUnit ? protectedFormat(row) : row
   })
+}
+
+const isLong = ({ opcode }: Command): boolean => opcode === OperationCode.variableLength
 
 function protectedRow(row: Command, run: ProtectedOperation): Command {
   const usage = [...row.usage]

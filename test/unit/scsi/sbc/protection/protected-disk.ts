@@ -2,46 +2,12 @@
 import { HEADER_BYTES, slotBytes } from "../../../../../src/backstore/protection/format.ts"
 import { ProtectedStore } from "../../../../../src/backstore/protection/protected-store.ts"
 import { noChecks, type ProtectionType } from "../../../../../src/backstore/protection/tuple.ts"
-import type { Command } from "../../../../../src/scsi/sam/command.ts"
-import { type CommandTable, commandTable } from "../../../../../src/scsi/sam/command-table.ts"
 import { DiskUnit, type DiskUnitOptions } from "../../../../../src/scsi/sbc/disk-unit.ts"
-import { protectedCommands } from "../../../../../src/scsi/sbc/protection/commands.ts"
 import { crcT10Dif } from "../../../../../src/wire/crc-t10dif.ts"
 import { Disk } from "../disk.ts"
 import { TestDevice } from "../test-device.ts"
 
 export const Sa32 = { read: 0x09, verify: 0x0a, write: 0x0b, writeAndVerify: 0x0c, writeSame: 0x0d } as const
-
-/** A row as of a disk without protection information: it knows no *PROTECT and no tags, and is never run here. */
-const row32 = (serviceAction: number): Command => ({
-  name: `32 bytes, ${serviceAction}`,
-  opcode: 0x7f,
-  serviceAction,
-  usage: Array.from({ length: 32 }, (_, at) => (at === 10 ? 0x1f : at >= 20 && at < 28 ? 0 : 0xff)),
-  access: "write",
-  execute: () => {
-    throw new Error("the row of a disk without protection information")
-  },
-})
-
-const rows32 = protectedCommands(Object.values(Sa32).map(row32))
-
-/** A disk that has 32-byte CDBs as well. */
-class LongDisk extends DiskUnit {
-  override get commandTable(): CommandTable {
-    return commandTable(longCommands(this.commands))
-  }
-}
-
-const longLists = new Map<readonly Command[], readonly Command[]>()
-
-/** One list for one, so that it is compiled once. */
-function longCommands(commands: readonly Command[]): readonly Command[] {
-  const others = commands.filter(({ opcode }) => opcode !== 0x7f)
-  const list = longLists.get(commands) ?? [...others, ...rows32]
-  longLists.set(commands, list)
-  return list
-}
 
 export interface ProtectedDisk {
   readonly disk: Disk
@@ -58,7 +24,7 @@ export async function makeProtectedDisk(
   const blockBytes = rest.logicalBlockBytes ?? 512
   const below = new TestDevice(HEADER_BYTES + blocks * slotBytes(blockBytes))
   const store = await ProtectedStore.open(below, { type, blockBytes })
-  return { disk: new Disk(new LongDisk(store, rest), below), store, below }
+  return { disk: new Disk(new DiskUnit(store, rest), below), store, below }
 }
 
 export interface Tuple {

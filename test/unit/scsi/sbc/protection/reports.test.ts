@@ -16,7 +16,7 @@ const readCapacity16 = (() => {
 })()
 const control = (pageControl = 0) => Uint8Array.of(0x1a, 8, (pageControl << 6) | 0x0a, 0, 64, 0)
 
-/** Without 32-byte CDBs, as disks are. */
+/** On a device whose end holds no whole block. */
 async function plainProtected(type: 1 | 2 | 3): Promise<Disk> {
   const below = new TestDevice(65536)
   return new Disk(new DiskUnit(await ProtectedStore.open(below, { type, blockBytes: 512 })), below)
@@ -42,7 +42,6 @@ describe("what is told of protection information", () => {
 
   test("VPD page 86h: SPT, GRD_CHK, APP_CHK and REF_CHK are what is done", async () => {
     assert.equal((await (await plainProtected(1)).good(extendedInquiry))[4], 0b00_000_101)
-    assert.equal((await (await plainProtected(2)).good(extendedInquiry))[4], 0b00_010_101)
     assert.equal((await (await plainProtected(3)).good(extendedInquiry))[4], 0b00_100_100)
     // Only 32-byte CDBs tell application tags.
     assert.equal((await (await makeProtectedDisk(2)).disk.good(extendedInquiry))[4], 0b00_010_111)
@@ -78,6 +77,14 @@ describe("what is told of protection information", () => {
     ]) {
       assert.equal((await usage(protectedDisk, opcode))[1]! & 0xe0, 0xe0, opcode.toString(16))
       assert.equal((await usage(plainDisk, opcode))[1]! & 0xe0, 0, opcode.toString(16))
+    }
+  })
+
+  test("32-byte CDBs are there for type 2 alone, WRITE ATOMIC for none", async () => {
+    for (const type of [1, 2, 3] as const) {
+      const { commands } = (await plainProtected(type)).unit
+      assert.equal(commands.filter(({ opcode }) => opcode === 0x7f).length, type === 2 ? 5 : 0)
+      assert.ok(!commands.some(({ opcode }) => opcode === 0x9c))
     }
   })
 
