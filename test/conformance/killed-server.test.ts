@@ -4,6 +4,7 @@ import { after, describe, test } from "node:test"
 import { setTimeout as pause } from "node:timers/promises"
 import { SeededRandom } from "../../src/base/random.ts"
 import { type Disk, Initiator } from "../../src/initiator/index.ts"
+import { read10, write10 } from "../../src/scsi/cdb/block.ts"
 import { Asc, decodeSense, SenseKey } from "../../src/scsi/spec/sense.ts"
 import { baseSeed } from "../seed.ts"
 import { MiB, Scratch, serve } from "./serve.ts"
@@ -16,6 +17,8 @@ const LBA = 3
 
 const scratch = new Scratch()
 after(() => scratch.remove())
+
+const PROTECTED_BLOCKS = 600
 
 const initiator = new Initiator({ reconnect: false })
 /** The byte that is written after this one. */
@@ -35,6 +38,16 @@ async function fillUntilGone(disk: Disk, acknowledged: number): Promise<number> 
     const ended = await disk
       .execute(writeAtomic(ATOMIC_BYTES / BLOCK_BYTES), { dataOut })
       .catch(() => undefined)
+    if (ended === undefined) return last
+    assert.equal(ended.status, 0)
+  }
+}
+
+/** The same with plain writes, at whose end alone all blocks are the new ones. */
+async function overwriteUntilGone(disk: Disk, acknowledged: number): Promise<number> {
+  for (let last = acknowledged; ; last = following(last)) {
+    const data = new Uint8Array(PROTECTED_BLOCKS * BLOCK_BYTES).fill(following(last))
+    const ended = await disk.execute(write10(LBA, PROTECTED_BLOCKS), { dataOut: data }).catch(() => undefined)
     if (ended === undefined) return last
     assert.equal(ended.status, 0)
   }
@@ -70,6 +83,49 @@ describe("a server that is killed", () => {
       }
     }
     t.diagnostic(`${undone} of ${KILLS - 1} starts had one to undo`)
+  })
+
+  test("leaves each block as it was, as it was to be, or as a guard error where it keeps protection information", async (t) => {
+    const random = new SeededRandom(baseSeed)
+    const device = { type: "file", path: scratch.path("protected.img"), size: "4M" }
+    const configuration = scratch.configuration("protected.yaml", {
+      portals: [{ listen: "127.0.0.1:0" }],
+      targets: [
+        { name: "iqn.2026-01.org.example:protected", luns: [{ lun: 0, device, protection: { type: 1 } }] },
+      ],
+    })
+    let acknowledged = 0
+    let torn = 0
+    for (let kill = 0; kill < KILLS; kill++) {
+      const served = await serve(["--config", configuration])
+      try {
+        const disk = await initiator.open(served.url)
+        const possible = [acknowledged, following(acknowledged)]
+        for (let block = 0; block < PROTECTED_BLOCKS; block++) {
+          const dataIn = new Uint8Array(BLOCK_BYTES + 8)
+          const { status, sense } = await disk.execute(read10(LBA + block, 1, 1 << 5), { dataIn })
+          if (status !== 0) {
+            assert.equal(sense?.asc, Asc.logicalBlockGuardCheckFailed)
+            torn++
+            continue
+          }
+          const data = dataIn.subarray(0, BLOCK_BYTES)
+          assert.ok(
+            data.every((byte) => byte === data[0]),
+            "never a mixture",
+          )
+          assert.ok(possible.includes(data[0]!), `block ${block}: ${data[0]} after ${acknowledged}`)
+        }
+        const filling = overwriteUntilGone(disk, acknowledged)
+        await pause(20 + random.below(200))
+        await served.kill()
+        acknowledged = await filling
+        await disk.close().catch(() => {})
+      } finally {
+        await served.kill()
+      }
+    }
+    t.diagnostic(`${torn} blocks were torn by ${KILLS} kills`)
   })
 
   test("takes up a sanitize operation again, and ends it", async () => {

@@ -3,7 +3,7 @@
  * libiscsi-skips.json says, with the reason why. SANLET_URL names another target to run it against.
  */
 import assert from "node:assert/strict"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { after, before, describe, test } from "node:test"
 import { run } from "./command.ts"
 import { type CunitReport, readCunit } from "./cunit.ts"
@@ -115,18 +115,16 @@ describe("libiscsi's test suite, protection information", () => {
   let served: Served | undefined
 
   before(async () => {
-    const luns = [1, 2, 3].map((type) => {
-      const device = `{ type: file, path: ${scratch.path(`type${type}.img`)}, size: 108M }`
-      return `      - { lun: ${type}, device: ${device}, protection: { type: ${type} }, blockSize: ${type === 3 ? 4096 : 512} }`
+    const luns = [1, 2, 3].map((type) => ({
+      lun: type,
+      device: { type: "file", path: scratch.path(`type${type}.img`), size: "108M" },
+      protection: { type },
+      blockSize: type === 3 ? 4096 : 512,
+    }))
+    const config = scratch.configuration("protected.yaml", {
+      portals: [{ listen: "127.0.0.1:0" }],
+      targets: [{ name: "iqn.2026-01.org.example:protected", luns }],
     })
-    const config = scratch.path("protected.yaml")
-    const lines = [
-      "portals: [{ listen: 127.0.0.1:0 }]",
-      "targets:",
-      "  - name: iqn.2026-01.org.example:protected",
-      "    luns:",
-    ]
-    writeFileSync(config, [...lines, ...luns, ""].join("\n"))
     served = await serve(["--config", config], { luns: luns.length })
   })
   after(async () => {

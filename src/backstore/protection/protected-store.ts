@@ -196,6 +196,14 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
     return extents.slice(0, countMax)
   }
 
+  /** The blocks' share of what their slots take. */
+  override get usedBytes(): (() => Promise<number>) | undefined {
+    const { below } = this
+    if (below.usedBytes === undefined) return undefined
+    const share = this.blockBytes / this.#slotBytes
+    return async () => Math.floor(((await below.usedBytes?.()) ?? 0) * share)
+  }
+
   override async resize(sizeBytes: number): Promise<void> {
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % this.blockBytes !== 0) {
       throw new BlockError("out-of-range", `${this.name}: ${sizeBytes} bytes are no whole blocks`)

@@ -262,6 +262,14 @@ describe("protected store", () => {
     )
   })
 
+  test("of the storage that is used, the blocks' share is told", async () => {
+    const below = new MemoryStore({ sizeBytes: 2 ** 20 })
+    const store = await open(below)
+    await store.write(0, blocksOf(1, 300), false)
+    assert.equal(await store.usedBytes?.(), Math.floor((below.usedBytes() * BLOCK) / SLOT))
+    assert.equal((await open()).usedBytes, undefined)
+  })
+
   test("a change of size is in whole blocks, and new ones were never written", async () => {
     const store = await open(new MemoryStore({ sizeBytes: HEADER_BYTES + 4 * SLOT + 17 }))
     const sizes: number[] = []
