@@ -4,14 +4,16 @@ import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
 import { Asc, encodeSense, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import { Status } from "../spec/status.ts"
+import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
-import { Control } from "./control.ts"
+import { Control, QueueErrorManagement, UnitAttentionInterlock } from "./control.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
 import type { Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
+import { restorePages, type SavedPages } from "./saved-pages.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 import { TaskSet } from "./task-set.ts"
 import type { VpdPage } from "./vpd-page.ts"
@@ -40,20 +42,27 @@ export abstract class LogicalUnit {
   readonly versionDescriptors: readonly number[] = []
   /** RMB: the medium can be taken out. */
   readonly removable: boolean = false
+  /** NORMACA: commands may have NACA set, and get an ACA condition for it. */
+  readonly normalAca: boolean = true
+  /** Where its mode pages are saved; absent: nowhere. A device type calls restorePages once it is made. */
+  readonly savedPages: SavedPages | undefined = undefined
   readonly control = new Control()
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
   /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
   log: Log = silentLog
+  /** That of all nexuses; not used while each has its own. */
   readonly #set = new TaskSet()
+  readonly #setsWithAca = new Set<TaskSet>()
+  /** Blocked tasks whose execution has ended: how. */
+  readonly #held = new Map<Task, Outcome>()
   readonly #itls = new Map<Nexus, ItlNexus>()
   /** Aborted tasks whose execution goes on, and who waits for its end. */
   readonly #aborting = new Map<Task, (() => void)[]>()
   /** Those of them that get TASK ABORTED in the end (TAS). */
   readonly #toAnswer = new Map<Task, Answer>()
   #table: CommandTable | undefined
-  #dispatching = false
 
   constructor(identity: LogicalUnitIdentity) {
     this.identity = identity
@@ -85,6 +94,11 @@ export abstract class LogicalUnit {
   /** The default self-test of SEND DIAGNOSTIC. Throws SenseError (HARDWARE ERROR). */
   selfTest(_task: Task): Completion {}
 
+  /** How long an extended self-test of an idle unit takes, in seconds; 0: nobody knows. */
+  get extendedSelfTestSeconds(): number {
+    return 0
+  }
+
   /** Ends what waits on the medium on behalf of the task; called when it is aborted. */
   cancelMedia(_task: Task): void {}
 
@@ -105,12 +119,13 @@ export abstract class LogicalUnit {
 
   /** Tasks in the set, aborted ones included until their media operations have ended. */
   get taskCount(): number {
-    return this.#set.size
+    return this.allTasks().length
   }
 
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
-    const itl = new ItlNexus(nexus)
+    const { separateTaskSets, restrictedReordering } = this.control
+    const itl = new ItlNexus(nexus, separateTaskSets ? new TaskSet(restrictedReordering) : this.#set)
     if (attention !== undefined) itl.attentions.establish(attention)
     this.#itls.set(nexus, itl)
   }
@@ -130,6 +145,7 @@ export abstract class LogicalUnit {
 
   #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
     const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
+    for (const set of this.#setsWithAca) if (set.aca!.nexus === nexus) this.#endAca(set)
     this.#itls.delete(nexus)
     this.reservation.release(nexus)
     this.preventingRemoval.delete(nexus)
@@ -172,9 +188,24 @@ export abstract class LogicalUnit {
     }
     task.itl = itl
     if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
-    if (this.#set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
-    if (task.attribute === TaskAttribute.aca) return this.#checkCondition(task, acaWithoutAca)
-    if (this.#set.admit(task)) this.#run(task)
+    const { set } = itl
+    task.set = set
+    if (set.size >= TASK_SET_MAX) return this.refuse(task, Status.taskSetFull)
+    if (set.admitAtOnce(task)) this.#run(task)
+    else this.#admit(task, itl, set)
+  }
+
+  /** What isn't a SIMPLE task in a set that has nothing but those. */
+  #admit(task: Task, itl: ItlNexus, set: TaskSet): void {
+    const { aca } = set
+    if (aca !== undefined) {
+      const status = statusDuringAca(task, aca, this.#hasNaca(task), this.control.managementOnly)
+      if (status !== undefined) return this.refuse(task, status)
+      if (task.attribute === TaskAttribute.aca) aca.task = task
+    } else if (task.attribute === TaskAttribute.aca) {
+      return this.#checkCondition(task, acaWithoutAca)
+    }
+    if (set.admit(task, aca !== undefined)) this.#run(task)
     else itl.tasks.set(task.tag, task)
   }
 
@@ -199,47 +230,64 @@ export abstract class LogicalUnit {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
-      throw unitAttention(this.takeUnitAttention(task.nexus)!)
+      const over = this.control.unitAttentionInterlock === UnitAttentionInterlock.reported
+      throw unitAttention((over ? this.takeUnitAttention(task.nexus) : attentions.first)!)
     }
     if (command === undefined) throw this.unknownCommand(task)
     if (this.reservation.conflicts(task.nexus, command)) {
-      return task.sendCommandComplete(Status.reservationConflict)
+      return this.refuse(task, Status.reservationConflict)
     }
-    checkUsage(command, task.cdb)
+    checkUsage(command, task.cdb, this)
     return command.execute(task, this)
   }
 
   #succeeded(task: Task): void {
-    if (task.state === "aborted") return this.#abortedEnded(task)
+    if (task.state !== "executing") return this.#endedMeanwhile(task, undefined)
     task.state = "complete"
     task.sendCommandComplete(Status.good)
     this.#left(task)
   }
 
   #failed(task: Task, error: unknown): void {
-    if (task.state === "aborted") return this.#abortedEnded(task)
+    if (task.state !== "executing") return this.#endedMeanwhile(task, { error })
     this.#checkCondition(task, this.#senseOf(task, error))
+    this.#checkConditionSent(task)
     this.#left(task)
+  }
+
+  /** Its execution has ended, but it was aborted since, or is blocked. */
+  #endedMeanwhile(task: Task, outcome: Outcome): void {
+    if (task.state === "aborted") return this.#abortedEnded(task)
+    this.#held.set(task, outcome)
   }
 
   /** The task is gone from the set: others may run now. */
   #left(task: Task): void {
     const { tasks } = task.itl!
     if (tasks.size > 0 && tasks.get(task.tag) === task) tasks.delete(task.tag)
-    this.#set.leave(task)
-    if (this.#set.waiting) this.#dispatch()
+    const set = task.set!
+    set.leave(task)
+    if (set.waiting) this.#dispatch(set)
   }
 
-  #dispatch(): void {
-    if (this.#dispatching) return
-    this.#dispatching = true
-    for (let task = this.#set.next(); task !== undefined; task = this.#set.next()) this.#run(task)
-    this.#dispatching = false
+  #dispatch(set: TaskSet): void {
+    if (set.dispatching) return
+    set.dispatching = true
+    for (let task = set.next(); task !== undefined; task = set.next()) this.#run(task)
+    set.dispatching = false
   }
 
-  #refuse(task: Task, status: Status): void {
-    task.state = "complete"
+  /**
+   * Ends a task with BUSY, TASK SET FULL, ACA ACTIVE or RESERVATION CONFLICT; with UA_INTLCK_CTRL 11b its nexus is to ask
+   * why before it goes on (SPC-4 §7.5.8).
+   */
+  refuse(task: Task, status: Status): void {
+    if (task.state === "received") task.state = "complete"
     task.sendCommandComplete(status)
+    const asc = previousStatus[status]
+    if (asc === undefined) return
+    if (this.control.unitAttentionInterlock !== UnitAttentionInterlock.requestedWithStatus) return
+    this.establishUnitAttentionFor(task.nexus, asc)
   }
 
   #checkCondition(task: Task, sense: Sense): void {
@@ -276,6 +324,11 @@ export abstract class LogicalUnit {
     return [...tasks]
   }
 
+  /** Those CLEAR TASK SET is about: all, or with TST 001b those of the nexus. */
+  tasksInSetOf(nexus: Nexus): Task[] {
+    return this.control.separateTaskSets ? this.tasksOf(nexus) : this.allTasks()
+  }
+
   /**
    * Aborts tasks. With TAS, those of nexuses other than `requester` get TASK ABORTED. Resolves when the media operations
    * of all have ended.
@@ -287,13 +340,26 @@ export abstract class LogicalUnit {
     )
   }
 
+  /**
+   * Aborts tasks on behalf of one nexus. The others that lose tasks by it are told so, unless the tasks' own status does
+   * (SAM-5 §5.6, §7.5).
+   */
+  clearTasks(tasks: readonly Task[], requester: Nexus): Promise<void> {
+    if (!this.control.taskAbortedStatus) {
+      for (const nexus of new Set(tasks.map((task) => task.nexus))) {
+        if (nexus !== requester) this.establishUnitAttentionFor(nexus, Asc.commandsClearedByAnotherInitiator)
+      }
+    }
+    return this.abortTasks(tasks, requester)
+  }
+
   #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {
     const ends: Promise<void>[] = []
     for (const task of tasks) {
       const end = this.#abort(task, answerTo(task))
       if (end) ends.push(end)
     }
-    if (this.#set.waiting) this.#dispatch()
+    for (const { set } of tasks) if (set!.waiting) this.#dispatch(set!)
     return Promise.all(ends).then(() => {})
   }
 
@@ -305,14 +371,21 @@ export abstract class LogicalUnit {
 
   #abort(task: Task, answer: Answer | undefined): Promise<void> | undefined {
     if (task.state === "queued") {
-      this.#set.remove(task)
+      task.set!.remove(task)
       task.itl!.tasks.delete(task.tag)
       task.state = "aborted"
       if (answer) answer(task)
       else task.abort()
       return undefined
     }
-    if (task.state === "executing") {
+    if (task.state === "blocked" && this.#held.delete(task)) {
+      task.state = "aborted"
+      if (answer) answer(task)
+      else task.abort()
+      this.#left(task)
+      return undefined
+    }
+    if (task.state === "executing" || task.state === "blocked") {
       task.state = "aborted"
       this.#aborting.set(task, [])
       if (answer) this.#toAnswer.set(task, answer)
@@ -341,6 +414,90 @@ export abstract class LogicalUnit {
     this.#checkCondition(task, overlappedCommands)
   }
 
+  // ------------------------------------------------------------------------------ task sets and ACA conditions
+
+  /** Has the task sets follow the control mode page. Tasks stay in the set they are in. */
+  arrangeTaskSets(): void {
+    const { separateTaskSets, restrictedReordering } = this.control
+    for (const itl of this.#itls.values()) {
+      if (!separateTaskSets) itl.set = this.#set
+      else if (itl.set === this.#set) itl.set = new TaskSet()
+      itl.set.restricted = restrictedReordering
+    }
+    this.#set.restricted = restrictedReordering
+    for (const { set } of this.#itls.values()) if (set.waiting) this.#dispatch(set)
+  }
+
+  /** Some task set has an ACA condition. */
+  get hasAca(): boolean {
+    return this.#setsWithAca.size > 0
+  }
+
+  /**
+   * CLEAR ACA (SAM-5 §7.4): tasks with the ACA attribute are aborted, what was held up goes on. Resolves when their media
+   * operations have ended. Undefined: the ACA condition is another nexus's.
+   */
+  clearAca(nexus: Nexus): Promise<void> | undefined {
+    const sets = [...this.#setsWithAca].filter((set) => set.aca!.nexus === nexus)
+    if (sets.length === 0 && this.#itls.get(nexus)?.set.aca !== undefined) return undefined
+    const ended = this.abortTasks(sets.flatMap((set) => set.aca!.task ?? []))
+    for (const set of sets) this.#endAca(set)
+    return ended
+  }
+
+  #hasNaca(task: Task): boolean {
+    return this.normalAca && hasNaca(task.cdb, this.commandTable.find(task.cdb))
+  }
+
+  /** What CHECK CONDITION of one task means to the others of its set (SAM-5 §5.8.2, §5.9.2; QERR of SPC-4 §7.5.8). */
+  #checkConditionSent(task: Task): void {
+    const { queueErrorManagement } = this.control
+    const set = task.set!
+    const naca = this.#hasNaca(task)
+    if (!naca && queueErrorManagement === QueueErrorManagement.goOn && set.aca === undefined) return
+    const others = this.#othersInSet(task)
+    const lost =
+      queueErrorManagement === QueueErrorManagement.abortOwn
+        ? others.filter(({ nexus }) => nexus === task.nexus)
+        : others
+    const ends = set.aca?.task === task
+    if (naca) {
+      set.aca = { nexus: task.nexus, task: undefined }
+      this.#setsWithAca.add(set)
+      for (const other of others) if (other.state === "executing") other.state = "blocked"
+    }
+    if (queueErrorManagement !== QueueErrorManagement.goOn) void this.clearTasks(lost, task.nexus)
+    if (ends && set.aca?.task === task) this.#endAca(set)
+  }
+
+  #othersInSet(task: Task): Task[] {
+    const others: Task[] = []
+    for (const { tasks } of this.#itls.values()) {
+      for (const other of tasks.values()) {
+        if (other.set === task.set && other !== task && other.state !== "aborted") others.push(other)
+      }
+    }
+    return others
+  }
+
+  #endAca(set: TaskSet): void {
+    set.aca = undefined
+    this.#setsWithAca.delete(set)
+    for (const { tasks } of this.#itls.values()) {
+      for (const task of tasks.values()) {
+        if (task.set === set && task.state === "blocked") task.state = "executing"
+      }
+    }
+    for (const [task, outcome] of this.#held) {
+      // Blocked again: the one before has led to another ACA condition.
+      if (task.set !== set || task.state === "blocked") continue
+      this.#held.delete(task)
+      if (outcome) this.#failed(task, outcome.error)
+      else this.#succeeded(task)
+    }
+    if (set.waiting) this.#dispatch(set)
+  }
+
   // ---------------------------------------------------------------------------------------------------- reset
 
   /**
@@ -349,10 +506,13 @@ export abstract class LogicalUnit {
    */
   reset(asc: number, requester?: Nexus): Promise<void> {
     const ended = this.abortTasks(this.allTasks(), requester)
+    for (const set of this.#setsWithAca) this.#endAca(set)
     this.reservation.clear()
     this.preventingRemoval.clear()
     this.control.reset()
     this.onReset()
+    restorePages(this)
+    this.arrangeTaskSets()
     this.establishUnitAttention(asc)
     return ended
   }
@@ -360,6 +520,13 @@ export abstract class LogicalUnit {
 
 /** How an aborted task ends; without one its initiator hears nothing of it. */
 type Answer = (task: Task) => void
+
+/** The unit attention that tells of a status (UA_INTLCK_CTRL 11b). */
+const previousStatus: Readonly<Record<number, number>> = {
+  [Status.busy]: Asc.previousBusyStatus,
+  [Status.taskSetFull]: Asc.previousTaskSetFullStatus,
+  [Status.reservationConflict]: Asc.previousReservationConflictStatus,
+}
 
 const taskAborted: Answer = (task) => task.sendCommandComplete(Status.taskAborted)
 

@@ -5,6 +5,7 @@ import type { Random } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import { restorePages, type SavedPages } from "../sam/saved-pages.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
@@ -28,6 +29,8 @@ export interface DiskUnitOptions {
   readonly writeCache?: boolean
   /** Default: what the device is. */
   readonly readOnly?: boolean
+  /** Where mode pages are saved (MODE SELECT with SP). Default: nowhere. */
+  readonly savedPages?: SavedPages
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
 }
@@ -55,6 +58,7 @@ export class DiskUnit extends LogicalUnit {
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages = diskModePages
+  override readonly savedPages: SavedPages | undefined
   readonly peripheralDeviceType = 0x00
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
   override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
@@ -89,6 +93,8 @@ export class DiskUnit extends LogicalUnit {
     }
     this.commands = diskCommands(this.thin)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
+    this.savedPages = options.savedPages
+    restorePages(this)
     this.#stopFollowing = device.onResize((sizeBytes) => {
       this.blocks = Math.floor(sizeBytes / this.blockBytes)
       this.establishUnitAttention(Asc.capacityDataHasChanged)

@@ -13,6 +13,7 @@ const STANDARD_BYTES = 96
 const VERSION_SPC4 = 0x06
 /** HISUP: LUNs are addressed hierarchically; RESPONSE DATA FORMAT 2. */
 const HISUP_FORMAT_2 = 0x12
+const NORMACA = 0x20
 const CMDQUE = 0x02
 const RMB = 0x80
 const VERSION_DESCRIPTORS_MAX = 8
@@ -37,7 +38,7 @@ function standardData(unit: LogicalUnit): Uint8Array {
   data[0] = peripheralDeviceType
   data[1] = removable ? RMB : 0
   data[2] = VERSION_SPC4
-  data[3] = HISUP_FORMAT_2
+  data[3] = (unit.normalAca ? NORMACA : 0) | HISUP_FORMAT_2
   data[4] = STANDARD_BYTES - 5
   data[7] = CMDQUE
   data.set(ascii(identity.vendor, 8), 8)

@@ -21,8 +21,7 @@ function execute(task: Task, unit: LogicalUnit): Completion {
     return
   }
   const { holder } = unit.reservation
-  if (holder !== undefined && holder !== task.nexus)
-    return task.sendCommandComplete(Status.reservationConflict)
+  if (holder !== undefined && holder !== task.nexus) return unit.refuse(task, Status.reservationConflict)
   unit.preventingRemoval.add(task.nexus)
 }
 

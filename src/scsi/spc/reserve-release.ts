@@ -7,7 +7,7 @@ import { Status } from "../spec/status.ts"
 
 /** Of the whole unit, for the nexus itself: third-party and extent reservations are not in the usage. */
 function reserve(task: Task, unit: LogicalUnit): Completion {
-  if (!unit.reservation.reserve(task.nexus)) task.sendCommandComplete(Status.reservationConflict)
+  if (!unit.reservation.reserve(task.nexus)) unit.refuse(task, Status.reservationConflict)
 }
 
 function release(task: Task, unit: LogicalUnit): Completion {

@@ -103,23 +103,14 @@ describe("CDB builders", () => {
     })
   }
 
-  test("a disk knows each of them, bit by bit; what it refuses is what it refuses by name", () => {
+  test("a disk knows each of them, bit by bit", () => {
     const table = commandTable(diskCommands(true))
-    const refused = golden.filter(([, made]) => {
+    for (const [, made] of golden) {
       const command = table.find(made)
       assert.ok(command, "no unknown command")
       assert.equal(command.usage.length, made.length)
-      try {
-        checkUsage(command, made)
-        return false
-      } catch {
-        return true
-      }
-    })
-    assert.deepEqual(
-      refused.map(([name]) => name),
-      ["MODE SELECT (10)"], // saves pages
-    )
+      checkUsage(command, made, { normalAca: false })
+    }
   })
 
   test("an UNMAP parameter list", () => {

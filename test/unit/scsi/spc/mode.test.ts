@@ -38,7 +38,7 @@ describe("MODE SENSE", () => {
     const page = async (control: cdb.PageControl) =>
       hex(good(await run(cdb.modeSense6(0x0a, 255, { control })))).slice(8)
     assert.equal(await page(current), CONTROL.replace("0210", "0610"))
-    assert.equal(await page(changeable), "0a0a" + "0400" + "0840" + "000000000000")
+    assert.equal(await page(changeable), "0a0a" + "3416" + "3840" + "000000000000")
     assert.equal(await page(defaults), CONTROL)
     const fixed = await run(cdb.modeSense6(0x1c, 255, { control: changeable }))
     assert.equal(hex(good(fixed)).slice(8), "1c0a" + "00".repeat(10))

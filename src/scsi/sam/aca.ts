@@ -1,0 +1,54 @@
+import { cdbBytesOf, OperationCode } from "../spec/operation-code.ts"
+import { Status } from "../spec/status.ts"
+import type { Command } from "./command.ts"
+import type { Nexus } from "./nexus.ts"
+import { type Task, TaskAttribute } from "./task.ts"
+
+/**
+ * An auto contingent allegiance condition of a task set (SAM-5 §5.9): a command with NACA set ended with CHECK CONDITION.
+ * Until it is cleared nothing in the set goes on, but for what its initiator does about it with the ACA attribute.
+ */
+export interface Aca {
+  /** The faulted I_T nexus: whose command it was. */
+  readonly nexus: Nexus
+  /** The task with the ACA attribute: there is one at a time. */
+  task: Task | undefined
+}
+
+/** How the execution of a blocked task ended; undefined: well. */
+export type Outcome = { readonly error: unknown } | undefined
+
+/** NACA of the CONTROL byte (SAM-5 §5.2). */
+export const NACA = 0x04
+
+/** Where the CONTROL byte of a CDB is; -1 for an operation code whose length nobody knows. */
+export function controlByteAt(opcode: number, command: Command | undefined): number {
+  if (opcode === OperationCode.variableLength) return 1
+  return (command?.usage.length ?? cdbBytesOf(opcode)) - 1
+}
+
+export function hasNaca(cdb: Uint8Array, command: Command | undefined): boolean {
+  const at = controlByteAt(cdb[0]!, command)
+  return at > 0 && (cdb[at]! & NACA) !== 0
+}
+
+/** PERSISTENT RESERVE OUT with the service action PREEMPT AND ABORT, which may end another's ACA condition. */
+const isPreemptAndAbort = (cdb: Uint8Array): boolean => cdb[0] === 0x5f && (cdb[1]! & 0x1f) === 0x05
+
+/**
+ * With what a command ends that comes into a task set with an ACA condition (SAM-5 §5.9.3, §5.9.4); undefined: it is
+ * carried out at once. `managementOnly`: TMF_ONLY of the control mode page.
+ */
+export function statusDuringAca(
+  task: Task,
+  aca: Aca,
+  naca: boolean,
+  managementOnly: boolean,
+): Status | undefined {
+  if (task.nexus === aca.nexus) {
+    const taken = task.attribute === TaskAttribute.aca && aca.task === undefined && !managementOnly
+    return taken ? undefined : Status.acaActive
+  }
+  if (isPreemptAndAbort(task.cdb)) return undefined
+  return naca ? Status.acaActive : Status.busy
+}
