@@ -7,7 +7,7 @@ import { Status } from "../spec/status.ts"
 import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
-import { Control, QueueErrorManagement, UnitAttentionInterlock } from "./control.ts"
+import { Control, UnitAttentionInterlock } from "./control.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
@@ -15,7 +15,8 @@ import type { Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
 import { restorePages, type SavedPages } from "./saved-pages.ts"
 import { type Task, TaskAttribute } from "./task.ts"
-import { TaskSet } from "./task-set.ts"
+import type { TaskSet } from "./task-set.ts"
+import { TaskSets } from "./task-sets.ts"
 import type { VpdPage } from "./vpd-page.ts"
 
 /**
@@ -52,11 +53,7 @@ export abstract class LogicalUnit {
   readonly preventingRemoval = new Set<Nexus>()
   /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
   log: Log = silentLog
-  /** That of all nexuses; not used while each has its own. */
-  readonly #set = new TaskSet()
-  readonly #setsWithAca = new Set<TaskSet>()
-  /** Blocked tasks whose execution has ended: how. */
-  readonly #held = new Map<Task, Outcome>()
+  readonly #sets: TaskSets
   readonly #itls = new Map<Nexus, ItlNexus>()
   /** Aborted tasks whose execution goes on, and who waits for its end. */
   readonly #aborting = new Map<Task, (() => void)[]>()
@@ -66,6 +63,13 @@ export abstract class LogicalUnit {
 
   constructor(identity: LogicalUnitIdentity) {
     this.identity = identity
+    this.#sets = new TaskSets({
+      control: this.control,
+      itls: () => this.#itls.values(),
+      run: (task) => this.#run(task),
+      finish: (task, outcome) => (outcome ? this.#failed(task, outcome.error) : this.#succeeded(task)),
+      clearTasks: (tasks, requester) => this.clearTasks(tasks, requester),
+    })
   }
 
   // ------------------------------------------------------------------------------------ hooks of a device type
@@ -124,8 +128,7 @@ export abstract class LogicalUnit {
 
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
-    const { separateTaskSets, restrictedReordering } = this.control
-    const itl = new ItlNexus(nexus, separateTaskSets ? new TaskSet(restrictedReordering) : this.#set)
+    const itl = new ItlNexus(nexus, this.#sets.forNexus())
     if (attention !== undefined) itl.attentions.establish(attention)
     this.#itls.set(nexus, itl)
   }
@@ -145,7 +148,7 @@ export abstract class LogicalUnit {
 
   #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
     const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
-    for (const set of this.#setsWithAca) if (set.aca!.nexus === nexus) this.#endAca(set)
+    for (const set of this.#sets.withAcaOf(nexus)) this.#sets.endAca(set)
     this.#itls.delete(nexus)
     this.reservation.release(nexus)
     this.preventingRemoval.delete(nexus)
@@ -251,14 +254,14 @@ export abstract class LogicalUnit {
   #failed(task: Task, error: unknown): void {
     if (task.state !== "executing") return this.#endedMeanwhile(task, { error })
     this.#checkCondition(task, this.#senseOf(task, error))
-    this.#checkConditionSent(task)
+    this.#sets.checkConditionSent(task, this.#hasNaca(task))
     this.#left(task)
   }
 
   /** Its execution has ended, but it was aborted since, or is blocked. */
   #endedMeanwhile(task: Task, outcome: Outcome): void {
     if (task.state === "aborted") return this.#abortedEnded(task)
-    this.#held.set(task, outcome)
+    this.#sets.hold(task, outcome)
   }
 
   /** The task is gone from the set: others may run now. */
@@ -267,14 +270,7 @@ export abstract class LogicalUnit {
     if (tasks.size > 0 && tasks.get(task.tag) === task) tasks.delete(task.tag)
     const set = task.set!
     set.leave(task)
-    if (set.waiting) this.#dispatch(set)
-  }
-
-  #dispatch(set: TaskSet): void {
-    if (set.dispatching) return
-    set.dispatching = true
-    for (let task = set.next(); task !== undefined; task = set.next()) this.#run(task)
-    set.dispatching = false
+    if (set.waiting) this.#sets.dispatch(set)
   }
 
   /**
@@ -359,7 +355,7 @@ export abstract class LogicalUnit {
       const end = this.#abort(task, answerTo(task))
       if (end) ends.push(end)
     }
-    for (const { set } of tasks) if (set!.waiting) this.#dispatch(set!)
+    for (const { set } of tasks) if (set!.waiting) this.#sets.dispatch(set!)
     return Promise.all(ends).then(() => {})
   }
 
@@ -378,7 +374,7 @@ export abstract class LogicalUnit {
       else task.abort()
       return undefined
     }
-    if (task.state === "blocked" && this.#held.delete(task)) {
+    if (task.state === "blocked" && this.#sets.dropHeld(task)) {
       task.state = "aborted"
       if (answer) answer(task)
       else task.abort()
@@ -416,21 +412,14 @@ export abstract class LogicalUnit {
 
   // ------------------------------------------------------------------------------ task sets and ACA conditions
 
-  /** Has the task sets follow the control mode page. Tasks stay in the set they are in. */
+  /** Has the task sets follow the control mode page. */
   arrangeTaskSets(): void {
-    const { separateTaskSets, restrictedReordering } = this.control
-    for (const itl of this.#itls.values()) {
-      if (!separateTaskSets) itl.set = this.#set
-      else if (itl.set === this.#set) itl.set = new TaskSet()
-      itl.set.restricted = restrictedReordering
-    }
-    this.#set.restricted = restrictedReordering
-    for (const { set } of this.#itls.values()) if (set.waiting) this.#dispatch(set)
+    this.#sets.arrange()
   }
 
   /** Some task set has an ACA condition. */
   get hasAca(): boolean {
-    return this.#setsWithAca.size > 0
+    return this.#sets.hasAca
   }
 
   /**
@@ -438,64 +427,15 @@ export abstract class LogicalUnit {
    * operations have ended. Undefined: the ACA condition is another nexus's.
    */
   clearAca(nexus: Nexus): Promise<void> | undefined {
-    const sets = [...this.#setsWithAca].filter((set) => set.aca!.nexus === nexus)
+    const sets = this.#sets.withAcaOf(nexus)
     if (sets.length === 0 && this.#itls.get(nexus)?.set.aca !== undefined) return undefined
     const ended = this.abortTasks(sets.flatMap((set) => set.aca!.task ?? []))
-    for (const set of sets) this.#endAca(set)
+    for (const set of sets) this.#sets.endAca(set)
     return ended
   }
 
   #hasNaca(task: Task): boolean {
     return this.normalAca && hasNaca(task.cdb, this.commandTable.find(task.cdb))
-  }
-
-  /** What CHECK CONDITION of one task means to the others of its set (SAM-5 §5.8.2, §5.9.2; QERR of SPC-4 §7.5.8). */
-  #checkConditionSent(task: Task): void {
-    const { queueErrorManagement } = this.control
-    const set = task.set!
-    const naca = this.#hasNaca(task)
-    if (!naca && queueErrorManagement === QueueErrorManagement.goOn && set.aca === undefined) return
-    const others = this.#othersInSet(task)
-    const lost =
-      queueErrorManagement === QueueErrorManagement.abortOwn
-        ? others.filter(({ nexus }) => nexus === task.nexus)
-        : others
-    const ends = set.aca?.task === task
-    if (naca) {
-      set.aca = { nexus: task.nexus, task: undefined }
-      this.#setsWithAca.add(set)
-      for (const other of others) if (other.state === "executing") other.state = "blocked"
-    }
-    if (queueErrorManagement !== QueueErrorManagement.goOn) void this.clearTasks(lost, task.nexus)
-    if (ends && set.aca?.task === task) this.#endAca(set)
-  }
-
-  #othersInSet(task: Task): Task[] {
-    const others: Task[] = []
-    for (const { tasks } of this.#itls.values()) {
-      for (const other of tasks.values()) {
-        if (other.set === task.set && other !== task && other.state !== "aborted") others.push(other)
-      }
-    }
-    return others
-  }
-
-  #endAca(set: TaskSet): void {
-    set.aca = undefined
-    this.#setsWithAca.delete(set)
-    for (const { tasks } of this.#itls.values()) {
-      for (const task of tasks.values()) {
-        if (task.set === set && task.state === "blocked") task.state = "executing"
-      }
-    }
-    for (const [task, outcome] of this.#held) {
-      // Blocked again: the one before has led to another ACA condition.
-      if (task.set !== set || task.state === "blocked") continue
-      this.#held.delete(task)
-      if (outcome) this.#failed(task, outcome.error)
-      else this.#succeeded(task)
-    }
-    if (set.waiting) this.#dispatch(set)
   }
 
   // ---------------------------------------------------------------------------------------------------- reset
@@ -506,7 +446,7 @@ export abstract class LogicalUnit {
    */
   reset(asc: number, requester?: Nexus): Promise<void> {
     const ended = this.abortTasks(this.allTasks(), requester)
-    for (const set of this.#setsWithAca) this.#endAca(set)
+    for (const set of this.#sets.withAcaOf()) this.#sets.endAca(set)
     this.reservation.clear()
     this.preventingRemoval.clear()
     this.control.reset()
