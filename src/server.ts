@@ -9,6 +9,7 @@ import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } fro
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openDevice } from "./control/devices.ts"
 import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { SavedPagesFile } from "./control/saved-pages.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
 import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
@@ -53,6 +54,7 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
+  readonly savedPages: SavedPagesFile
 }
 
 class Composition implements Server {
@@ -118,7 +120,7 @@ class Composition implements Server {
     })
     for (const lun of configuration.luns) {
       const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit.claim))
+      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit))
     }
     this.#entity.addTarget(target)
   }
@@ -130,11 +132,22 @@ class Composition implements Server {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const unit = { target, configuration, device, claim }
+      const savedPages = await this.#savedPages(claim)
+      const unit = { target, configuration, device, claim, savedPages }
       this.#units.push(unit)
       return unit
     } catch (error) {
       await device.close()
+      throw error
+    }
+  }
+
+  async #savedPages(claim: IdentityClaim): Promise<SavedPagesFile> {
+    const { stateFolder, log } = this.#around
+    try {
+      return await SavedPagesFile.open(stateFolder, claim.naa, log)
+    } catch (error) {
+      await claim.release()
       throw error
     }
   }
@@ -169,7 +182,9 @@ class Composition implements Server {
   }
 }
 
-function unitOptions(configuration: LogicalUnitConfiguration, { serial, naa }: Identity): DiskUnitOptions {
+function unitOptions(configuration: LogicalUnitConfiguration, unit: Unit): DiskUnitOptions {
+  const { claim, savedPages } = unit
+  const { serial, naa }: Identity = claim
   const { vendor, product, revision, blockSize } = configuration
   return {
     identity: {
@@ -179,6 +194,7 @@ function unitOptions(configuration: LogicalUnitConfiguration, { serial, naa }: I
       ...(product !== undefined && { product }),
       ...(revision !== undefined && { revision }),
     },
+    savedPages,
     ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
   }
 }

@@ -1,5 +1,6 @@
-import { open, readdir, readFile, rename, unlink } from "node:fs/promises"
+import { readdir, readFile, unlink } from "node:fs/promises"
 import { join } from "node:path"
+import { replaceFile, syncFolder } from "../durable-file.ts"
 
 /** What tells a file from others. Numbers may need 64 bits, and are decimal text. */
 export interface FileMark {
@@ -71,30 +72,10 @@ const fileOf = (folder: string, record: IdentityRecord): string => join(folder, 
 
 /** Replaces the record as a whole or not at all, whatever happens to the power. */
 export async function writeRecord(folder: string, record: IdentityRecord): Promise<void> {
-  const path = fileOf(folder, record)
-  const draft = `${path}.${process.pid}.tmp`
-  const file = await open(draft, "w", 0o600)
-  try {
-    await file.writeFile(`${JSON.stringify(record, null, 2)}\n`)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(draft, path)
-  await syncFolder(folder)
+  await replaceFile(fileOf(folder, record), `${JSON.stringify(record, null, 2)}\n`)
 }
 
 export async function removeRecord(folder: string, record: IdentityRecord): Promise<void> {
   await unlink(fileOf(folder, record))
   await syncFolder(folder)
-}
-
-/** A rename is stable once its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

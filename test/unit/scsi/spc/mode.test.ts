@@ -5,6 +5,7 @@ import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { checkCondition, good } from "../../../suites/scsi-task.ts"
+import type { PageValues, SavedPages } from "../../../../src/scsi/sam/saved-pages.ts"
 import { type Bench, makeBench } from "../test-unit.ts"
 
 const { illegalRequest, unitAttention } = SenseKey
@@ -84,6 +85,75 @@ const select6 = (bench: Bench, list: Uint8Array, length = list.length) =>
 const select10 = (bench: Bench, list: Uint8Array) =>
   bench.run(cdb.modeSelect10(list.length), { dataOut: list })
 
+/** Saved pages in memory. */
+class Pages implements SavedPages {
+  values: PageValues = new Map()
+  fails = false
+
+  async save(values: PageValues): Promise<void> {
+    if (this.fails) throw new Error("no room")
+    this.values = values
+  }
+}
+
+describe("saved mode pages", () => {
+  const make = (): { bench: Bench; pages: Pages; page: (control: cdb.PageControl) => Promise<string> } => {
+    const pages = new Pages()
+    const bench = makeBench()
+    Object.defineProperty(bench.unit, "savedPages", { value: pages })
+    const page = async (control: cdb.PageControl) =>
+      hex(good(await bench.run(cdb.modeSense6(0x3f, 255, { control, subpage: 0xff })))).slice(8)
+    return { bench, pages, page }
+  }
+  const save = (bench: Bench, list: Uint8Array) =>
+    bench.run(cdb.modeSelect6(list.length, true), { dataOut: list })
+
+  test("PS stands on the pages that can be saved, and SP saves them all", async () => {
+    const { bench, page } = make()
+    const before = "8a" + CONTROL.slice(2) + EXCEPTIONS + "ea" + WIDGET.slice(2)
+    assert.equal(await page(current), before)
+    assert.equal(await page(saved), before, "none saved: the defaults")
+    good(await select6(bench, bytesOf("00000000" + CONTROL.replace("0210", "0610"))))
+    good(await save(bench, bytesOf("00000000" + "6a050004" + "11770000")))
+    const after = before.replace("0210", "0610").replace("1122", "1177")
+    assert.equal(await page(saved), after)
+    assert.equal(await page(current), after)
+  })
+
+  test("a reset brings back the saved values, not the defaults", async () => {
+    const { bench, page } = make()
+    good(await save(bench, bytesOf("00000000" + CONTROL.replace("0210", "2210"))))
+    good(await select6(bench, bytesOf("00000000" + CONTROL.replace("0210", "0610"))))
+    await bench.unit.reset(Asc.busDeviceResetFunction)
+    bench.unit.takeUnitAttention(bench.nexus)
+    assert.equal((await page(current)).slice(0, 8), "8a0a2210")
+    assert.equal((await page(defaults)).slice(0, 8), "8a0a0210")
+    assert.equal(bench.unit.control.separateTaskSets, true)
+  })
+
+  test("without a list SP saves what is current; what wasn't saved isn't said to be", async () => {
+    const { bench, pages, page } = make()
+    bench.unit.control.descriptorSense = true
+    pages.fails = true
+    checkCondition(await save(bench, new Uint8Array(0)), SenseKey.hardwareError, Asc.internalTargetFailure)
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0210")
+    pages.fails = false
+    good(await save(bench, new Uint8Array(0)))
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0610")
+  })
+
+  test("bits another release could change, and reserved values, count for nothing", async () => {
+    const { pages, page } = make()
+    pages.values = new Map([
+      ["0a/00", bytesOf("ffffc840ffffffffffff".replace("c8", "08"))],
+      ["2a/05", bytesOf("1122")],
+    ])
+    assert.equal((await page(saved)).slice(0, 24), "8a0a361608400000ffff0000")
+    pages.values = new Map([["0a/00", bytesOf("021410000000ffff0000")]])
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0210", "QERR 10b is reserved")
+  })
+})
+
 describe("MODE SELECT", () => {
   test("what MODE SENSE gave can be given back", async () => {
     const bench = makeBench()
@@ -148,6 +218,20 @@ describe("MODE SELECT", () => {
     const sense = checkCondition(saving, illegalRequest, Asc.invalidFieldInCdb)
     assert.deepEqual(sense.detail.field, { in: "cdb", byte: 1, bit: 0 })
     checkCondition(await bench.run([0x15, 0, 0, 0, 0, 0]), illegalRequest, Asc.invalidFieldInCdb)
+  })
+
+  test("reserved values of QERR and UA_INTLCK_CTRL are pointed at", async () => {
+    const bench = makeBench()
+    for (const [page, byte, bit] of [
+      ["0a0a 0214 0000 0000ffff 0000", 7, 2],
+      ["0a0a 0210 1000 0000ffff 0000", 8, 5],
+      ["0a0a 4210 0000 0000ffff 0000", 6, 6], // TST 010b
+      ["0a0a 0220 0000 0000ffff 0000", 7, 5], // QUEUE ALGORITHM MODIFIER 2h
+    ] as const) {
+      const task = await select6(bench, bytesOf(`00000000${page}`))
+      const sense = checkCondition(task, illegalRequest, Asc.invalidFieldInParameterList)
+      assert.deepEqual(sense.detail.field, { in: "parameters", byte, bit })
+    }
   })
 
   test("the block descriptor goes to the device type", async () => {
