@@ -10,6 +10,7 @@ export {
 } from "./sam/identity.ts"
 export { LogicalUnit } from "./sam/logical-unit.ts"
 export type { ModePage } from "./sam/mode-page.ts"
+export type { CounterParameter, ListParameter, LogCounter, LogPage } from "./sam/log-page.ts"
 export { Nexus, type NexusIdentity } from "./sam/nexus.ts"
 export { ScsiTarget, type ScsiTargetOptions } from "./sam/scsi-target.ts"
 export { Task, TaskAttribute, type TaskState } from "./sam/task.ts"
@@ -20,7 +21,14 @@ export {
 } from "./sam/transport-services.ts"
 export type { VpdPage } from "./sam/vpd-page.ts"
 export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
-export { type DerivedNames, deriveNames, spcCommands, spcModePages, spcVpdPages } from "./spc/index.ts"
+export {
+  type DerivedNames,
+  deriveNames,
+  spcCommands,
+  spcLogPages,
+  spcModePages,
+  spcVpdPages,
+} from "./spc/index.ts"
 export { cdbBytesOf, OperationCode } from "./spec/operation-code.ts"
 export {
   Asc,

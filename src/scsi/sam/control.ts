@@ -1,6 +1,6 @@
 import type { SenseFormat } from "../spec/sense.ts"
 
-/** QERR (SPC-4 table 410): what becomes of other tasks of the set when one ends with CHECK CONDITION. */
+/** QERR (SPC-4 §7.5.8): what becomes of other tasks of the set when one ends with CHECK CONDITION. */
 export const QueueErrorManagement = { goOn: 0, abortAll: 1, abortOwn: 3 } as const
 export type QueueErrorManagement = (typeof QueueErrorManagement)[keyof typeof QueueErrorManagement]
 

@@ -8,12 +8,16 @@ import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control, UnitAttentionInterlock } from "./control.ts"
+import { Counters } from "./counters.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
+import type { LogPage } from "./log-page.ts"
+import { LogParameters } from "./log-parameters.ts"
 import type { ModePage } from "./mode-page.ts"
 import type { Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
 import { restorePages, type SavedPages } from "./saved-pages.ts"
+import { SelfTestResult, type SelfTestRun, SelfTests } from "./self-tests.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 import type { TaskSet } from "./task-set.ts"
 import { TaskSets } from "./task-sets.ts"
@@ -39,6 +43,8 @@ export abstract class LogicalUnit {
   abstract readonly vpdPages: readonly VpdPage[]
   /** By rising page code and subpage code. */
   abstract readonly modePages: readonly ModePage[]
+  /** By rising page code and subpage code, without those that list them. */
+  readonly logPages: readonly LogPage[] = []
   /** VERSION DESCRIPTORs of the standards it follows, at most eight (SPC-4 §6.4.2). */
   readonly versionDescriptors: readonly number[] = []
   /** RMB: the medium can be taken out. */
@@ -48,6 +54,9 @@ export abstract class LogicalUnit {
   /** Where its mode pages are saved; absent: nowhere. A device type calls restorePages once it is made. */
   readonly savedPages: SavedPages | undefined = undefined
   readonly control = new Control()
+  readonly counters = new Counters()
+  readonly logParameters = new LogParameters(this)
+  readonly selfTests = new SelfTests()
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
@@ -95,8 +104,11 @@ export abstract class LogicalUnit {
     return false
   }
 
-  /** The default self-test of SEND DIAGNOSTIC. Throws SenseError (HARDWARE ERROR). */
-  selfTest(_task: Task): Completion {}
+  /** A self-test of SEND DIAGNOSTIC. Throws SenseError: what failed. */
+  selfTest(_run: SelfTestRun): Completion {}
+
+  /** Ends what waits on the medium on behalf of a self-test; called when it is aborted. */
+  protected cancelSelfTest(_run: SelfTestRun): void {}
 
   /** How long an extended self-test of an idle unit takes, in seconds; 0: nobody knows. */
   get extendedSelfTestSeconds(): number {
@@ -253,7 +265,9 @@ export abstract class LogicalUnit {
 
   #failed(task: Task, error: unknown): void {
     if (task.state !== "executing") return this.#endedMeanwhile(task, { error })
-    this.#checkCondition(task, this.#senseOf(task, error))
+    const sense = this.#senseOf(task, error)
+    this.counters.failed(sense.key, this.commandTable.find(task.cdb))
+    this.#checkCondition(task, sense)
     this.#sets.checkConditionSent(task, this.#hasNaca(task))
     this.#left(task)
   }
@@ -438,6 +452,13 @@ export abstract class LogicalUnit {
     return this.normalAca && hasNaca(task.cdb, this.commandTable.find(task.cdb))
   }
 
+  /** Ends the self-test in the background. False: there is none. */
+  abortSelfTest(result: SelfTestResult): boolean {
+    const run = this.selfTests.abort(result)
+    if (run) this.cancelSelfTest(run)
+    return run !== undefined
+  }
+
   // ---------------------------------------------------------------------------------------------------- reset
 
   /**
@@ -449,6 +470,8 @@ export abstract class LogicalUnit {
     for (const set of this.#sets.withAcaOf()) this.#sets.endAca(set)
     this.reservation.clear()
     this.preventingRemoval.clear()
+    this.abortSelfTest(SelfTestResult.abortedOtherwise)
+    this.logParameters.resetAll(this.logPages)
     this.control.reset()
     this.onReset()
     restorePages(this)

@@ -74,6 +74,7 @@ export class ScsiTarget implements LogicalUnitInventory {
     }
     void unit.commandTable // compiled now, so that a faulty one isn't found by the first command
     if (unit.log === silentLog) unit.log = this.#log
+    unit.selfTests.startClock(this.#clock)
     this.#announceInventory()
     for (const nexus of this.#nexuses) unit.attachNexus(nexus, BEGINNING)
     this.#byLun.set(lun, unit)

@@ -12,6 +12,7 @@ import { compareRun } from "./verify.ts"
  * All data is fetched before the range is taken, so that a slow initiator keeps nobody waiting.
  */
 export function compareAndWrite(task: Task, unit: DiskUnit): Completion {
+  unit.counters.writeCommands++
   const lba = u64(task.cdb, 2)
   const blocks = task.cdb[13]!
   unit.checkWrite(task, lba, blocks)
@@ -37,12 +38,14 @@ const compareThenWrite = (
   eachDataOut(task, 2 * half, (_at, data) =>
     unit.medium.alone(offset, half, task, async () => {
       await compareRun(task, unit, offset, data.subarray(0, half), 0)
+      unit.counters.writtenBytes += half
       await unit.medium.writeHeld(offset, data.subarray(half), fua, task)
     }),
   )
 
 /** ORWRITE (16) (SBC-3 §5.5): sets the bits of Data-Out on the medium. Each step is atomic. */
 export function orWrite(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
+  unit.counters.writeCommands++
   unit.checkWrite(task, lba, blocks)
   const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)
   if (bytes === 0) return
@@ -53,6 +56,7 @@ export function orWrite(task: Task, unit: DiskUnit, lba: number, blocks: number,
       await eachPieceRead(task, unit, offset + at, data.length, (from, stored) => {
         for (let i = 0; i < stored.length; i++) data[from + i]! |= stored[i]!
       })
+      unit.counters.writtenBytes += data.length
       await unit.medium.writeHeld(offset + at, data, fua, task)
     }),
   )

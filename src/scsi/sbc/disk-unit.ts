@@ -1,18 +1,27 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
+import type { Completion } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
-import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
+import {
+  COMMAND_TRANSFER_BYTES_MAX,
+  SELF_TEST_BYTES_PER_SECOND,
+  TRANSFER_STEP_BYTES,
+  WRITE_SAME_BYTES_MAX,
+} from "../../base/limits.ts"
 import type { Random } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
 import { restorePages, type SavedPages } from "../sam/saved-pages.ts"
+import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { diskLogPages } from "./log-pages.ts"
 import { diskModePages } from "./mode-pages.ts"
+import { selfTest } from "./self-test.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
@@ -58,6 +67,7 @@ export class DiskUnit extends LogicalUnit {
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages = diskModePages
+  override readonly logPages = diskLogPages
   override readonly savedPages: SavedPages | undefined
   readonly peripheralDeviceType = 0x00
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
@@ -104,6 +114,11 @@ export class DiskUnit extends LogicalUnit {
   /** Lets go of the device, which stays open: its changes of size are no longer followed. */
   release(): void {
     this.#stopFollowing()
+  }
+
+  /** Blocks in a threshold set, as a power of two: as many as it takes to count them in 32 bits (SBC-3, VPD page B2h). */
+  get thresholdExponent(): number {
+    return Math.max(0, Math.ceil(Math.log2((this.blocks + 1) / 2 ** 32)))
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -188,6 +203,18 @@ export class DiskUnit extends LogicalUnit {
 
   override get volatileCache(): boolean {
     return this.device.features.writeCache
+  }
+
+  override selfTest(run: SelfTestRun): Completion {
+    return selfTest(this, run)
+  }
+
+  override get extendedSelfTestSeconds(): number {
+    return Math.max(1, Math.ceil((this.blocks * this.blockBytes) / SELF_TEST_BYTES_PER_SECOND))
+  }
+
+  protected override cancelSelfTest(run: SelfTestRun): void {
+    this.device.cancel(run)
   }
 
   override cancelMedia(task: Task): void {

@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
+import { SelfTestResult } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
@@ -43,7 +44,9 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
 
 /** Stops at once, with IMMED as without: what takes time is writing the cache back, which comes first. */
 async function stop(task: Task, unit: DiskUnit, flush: boolean): Promise<void> {
+  unit.abortSelfTest(SelfTestResult.abortedOtherwise)
   if (flush) await unit.medium.flush(task)
+  if (!unit.stopped) unit.counters.stops++
   unit.stopped = true
 }
 

@@ -42,6 +42,7 @@ const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
 /** Logical Block Provisioning, B2h (SBC-3). */
 const logicalBlockProvisioningPage = (unit: DiskUnit): Uint8Array =>
   page(4, (view) => {
+    view.setUint8(4, unit.thresholdExponent)
     if (!unit.thin) return
     view.setUint8(5, 0b1110_0100) // LBPU, LBPWS, LBPWS10; LBPRZ 001b: unmapped blocks read as zeroes
     view.setUint8(6, 0x02) // PROVISIONING TYPE: thin

@@ -1,6 +1,8 @@
 import type { Command } from "../sam/command.ts"
 import { reportLunsCommand } from "../sam/report-luns.ts"
 import { inquiry } from "./inquiry.ts"
+import { logSelectCommand } from "./log-select.ts"
+import { logSenseCommand } from "./log-sense.ts"
 import { modeSelectCommands } from "./mode-select.ts"
 import { modeSenseCommands } from "./mode-sense.ts"
 import { preventAllowMediumRemoval } from "./prevent-allow.ts"
@@ -20,6 +22,8 @@ export const spcCommands: readonly Command[] = [
   ...modeSenseCommands,
   ...reserveReleaseCommands,
   sendDiagnostic,
+  logSelectCommand,
+  logSenseCommand,
   preventAllowMediumRemoval,
   reportLunsCommand,
   reportSupportedOperationCodes,

@@ -1,4 +1,5 @@
 export { spcCommands } from "./commands.ts"
 export { type DerivedNames, deriveNames } from "./identity.ts"
+export { spcLogPages } from "./log-pages.ts"
 export { spcModePages } from "./mode-pages.ts"
 export { spcVpdPages } from "./vpd.ts"

@@ -21,6 +21,8 @@ export const OperationCode = {
   synchronizeCache10: 0x35,
   writeSame10: 0x41,
   unmap: 0x42,
+  logSelect: 0x4c,
+  logSense: 0x4d,
   modeSelect10: 0x55,
   reserve10: 0x56,
   release10: 0x57,

@@ -23,6 +23,7 @@ export const Asc = {
   noAdditionalSense: 0x0000,
   logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
+  selfTestInProgress: 0x0409,
   writeError: 0x0c00,
   invalidFieldInCommandInformationUnit: 0x0e03,
   unrecoveredReadError: 0x1100,
@@ -45,6 +46,7 @@ export const Asc = {
   itNexusLoss: 0x2907,
   parametersChanged: 0x2a00,
   modeParametersChanged: 0x2a01,
+  logParametersChanged: 0x2a02,
   capacityDataHasChanged: 0x2a09,
   commandSequenceError: 0x2c00,
   previousBusyStatus: 0x2c07,
@@ -53,6 +55,7 @@ export const Asc = {
   commandsClearedByAnotherInitiator: 0x2f00,
   savingParametersNotSupported: 0x3900,
   mediumNotPresent: 0x3a00,
+  logicalUnitFailedSelfTest: 0x3e03,
   reportedLunsDataHasChanged: 0x3f0e,
   inquiryDataHasChanged: 0x3f03,
   internalTargetFailure: 0x4400,
@@ -70,6 +73,8 @@ export interface SenseDetail {
   readonly information?: number
   /** The sense-key specific field pointer (SPC-4 §4.5.2.4.2): which byte, which bit, of the CDB or of the parameter list. */
   readonly field?: { readonly in: "cdb" | "parameters"; readonly byte: number; readonly bit?: number }
+  /** The progress indication of something that goes on, in 65536ths (SPC-4 §4.5.2.4.4); with NO SENSE and NOT READY. */
+  readonly progress?: number
 }
 
 /** The one kind of error that becomes CHECK CONDITION: thrown wherever the cause is found. */
@@ -122,15 +127,15 @@ function encodeFixed({ key, asc, detail, deferred }: Sense): Uint8Array {
   bytes[7] = FIXED_BYTES - 8
   bytes[12] = asc >> 8
   bytes[13] = asc & 0xff
-  if (key === SenseKey.illegalRequest) putFieldPointer(bytes, 15, detail)
+  putKeySpecific(bytes, 15, key, detail)
   return bytes
 }
 
 function encodeDescriptors({ key, asc, detail, deferred }: Sense): Uint8Array {
-  const { information, field } = detail
+  const { information } = detail
   const informationBytes = information === undefined ? 0 : INFORMATION_DESCRIPTOR_BYTES
-  const pointed = field !== undefined && key === SenseKey.illegalRequest
-  const bytes = new Uint8Array(8 + informationBytes + (pointed ? KEY_SPECIFIC_DESCRIPTOR_BYTES : 0))
+  const specific = isKeySpecific(key, detail)
+  const bytes = new Uint8Array(8 + informationBytes + (specific ? KEY_SPECIFIC_DESCRIPTOR_BYTES : 0))
   bytes[0] = DESCRIPTOR | (deferred ? 1 : 0)
   bytes[1] = key
   bytes[2] = asc >> 8
@@ -142,22 +147,32 @@ function encodeDescriptors({ key, asc, detail, deferred }: Sense): Uint8Array {
     putU32(bytes, 12, Math.floor(information / 2 ** 32))
     putU32(bytes, 16, information >>> 0)
   }
-  if (pointed) {
+  if (specific) {
     const at = 8 + informationBytes
     bytes[at] = 0x02
     bytes[at + 1] = KEY_SPECIFIC_DESCRIPTOR_BYTES - 2
-    putFieldPointer(bytes, at + 4, detail)
+    putKeySpecific(bytes, at + 4, key, detail)
   }
   return bytes
 }
 
-/** SKSV, C/D, BPV, BIT POINTER and FIELD POINTER (SPC-4 §4.5.2.4.2). */
-function putFieldPointer(bytes: Uint8Array, at: number, { field }: SenseDetail): void {
-  if (field === undefined) return
-  bytes[at] = 0x80 | (field.in === "cdb" ? 0x40 : 0)
-  if (field.bit !== undefined) bytes[at]! |= 0x08 | field.bit
-  bytes[at + 1] = field.byte >> 8
-  bytes[at + 2] = field.byte & 0xff
+const tellsProgress = (key: SenseKey): boolean => key === SenseKey.noSense || key === SenseKey.notReady
+
+const isKeySpecific = (key: SenseKey, { field, progress }: SenseDetail): boolean =>
+  key === SenseKey.illegalRequest ? field !== undefined : tellsProgress(key) && progress !== undefined
+
+/**
+ * SKSV with C/D, BPV, BIT POINTER and FIELD POINTER (SPC-4 §4.5.2.4.2), or with PROGRESS INDICATION (§4.5.2.4.4), where
+ * the sense key is of that kind.
+ */
+function putKeySpecific(bytes: Uint8Array, at: number, key: SenseKey, detail: SenseDetail): void {
+  if (!isKeySpecific(key, detail)) return
+  const { field, progress } = detail
+  bytes[at] = 0x80
+  if (tellsProgress(key)) return putU16(bytes, at + 1, progress!)
+  if (field!.in === "cdb") bytes[at]! |= 0x40
+  if (field!.bit !== undefined) bytes[at]! |= 0x08 | field!.bit
+  putU16(bytes, at + 1, field!.byte)
 }
 
 /**
@@ -178,7 +193,7 @@ function decodeFixed(bytes: Uint8Array): Sense {
   const end = Math.min(bytes.length, 8 + byteAt(bytes, 7))
   const detail = {
     ...((bytes[0]! & 0x80) !== 0 && bytes.length >= 7 && { information: u32(bytes, 3) }),
-    ...(end >= 18 && fieldPointer(bytes, 15, keyOf(bytes[2]!))),
+    ...(end >= 18 && keySpecific(bytes, 15, keyOf(bytes[2]!))),
   }
   const asc = end >= 14 ? (bytes[12]! << 8) | bytes[13]! : 0
   return { key: keyOf(byteAt(bytes, 2)), asc, detail }
@@ -194,16 +209,18 @@ function decodeDescriptors(bytes: Uint8Array): Sense {
     if (bytes[at] === 0x00 && next - at >= INFORMATION_DESCRIPTOR_BYTES && (bytes[at + 2]! & 0x80) !== 0) {
       detail = { ...detail, information: u32(bytes, at + 4) * 2 ** 32 + u32(bytes, at + 8) }
     } else if (bytes[at] === 0x02 && next - at >= KEY_SPECIFIC_DESCRIPTOR_BYTES) {
-      detail = { ...detail, ...fieldPointer(bytes, at + 4, key) }
+      detail = { ...detail, ...keySpecific(bytes, at + 4, key) }
     }
     at = next
   }
   return { key, asc: (byteAt(bytes, 2) << 8) | byteAt(bytes, 3), detail }
 }
 
-function fieldPointer(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail {
+function keySpecific(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail {
   const flags = bytes[at]!
-  if ((flags & 0x80) === 0 || key !== SenseKey.illegalRequest) return {}
+  if ((flags & 0x80) === 0) return {}
+  if (tellsProgress(key)) return { progress: (bytes[at + 1]! << 8) | bytes[at + 2]! }
+  if (key !== SenseKey.illegalRequest) return {}
   const where = (flags & 0x40) !== 0 ? "cdb" : "parameters"
   const byte = (bytes[at + 1]! << 8) | bytes[at + 2]!
   return { field: (flags & 0x08) !== 0 ? { in: where, byte, bit: flags & 0x07 } : { in: where, byte } }
@@ -211,6 +228,11 @@ function fieldPointer(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail
 
 const u32 = (bytes: Uint8Array, at: number): number =>
   ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+
+function putU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 8
+  bytes[at + 1] = value
+}
 
 function putU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24
