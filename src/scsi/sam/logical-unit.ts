@@ -10,6 +10,7 @@ import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control, UnitAttentionInterlock } from "./control.ts"
 import { Counters } from "./counters.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
+import { InformationalExceptions, ReportingMethod } from "./informational-exceptions.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { LogPage } from "./log-page.ts"
 import { LogParameters } from "./log-parameters.ts"
@@ -56,7 +57,8 @@ export abstract class LogicalUnit {
   readonly control = new Control()
   readonly counters = new Counters()
   readonly logParameters = new LogParameters(this)
-  readonly selfTests = new SelfTests()
+  readonly exceptions = new InformationalExceptions()
+  readonly selfTests = new SelfTests(() => this.exceptionArose())
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
@@ -452,6 +454,13 @@ export abstract class LogicalUnit {
     return this.normalAca && hasNaca(task.cdb, this.commandTable.find(task.cdb))
   }
 
+  /** An informational exception may be pending that wasn't: those who want to hear of it do (MRIE 2h). */
+  exceptionArose(): void {
+    if (this.exceptions.method !== ReportingMethod.unitAttention) return
+    const asc = this.exceptions.pending(this.selfTests)
+    if (asc !== undefined) this.establishUnitAttention(asc)
+  }
+
   /** Ends the self-test in the background. False: there is none. */
   abortSelfTest(result: SelfTestResult): boolean {
     const run = this.selfTests.abort(result)
@@ -473,6 +482,7 @@ export abstract class LogicalUnit {
     this.abortSelfTest(SelfTestResult.abortedOtherwise)
     this.logParameters.resetAll(this.logPages)
     this.control.reset()
+    this.exceptions.reset()
     this.onReset()
     restorePages(this)
     this.arrangeTaskSets()

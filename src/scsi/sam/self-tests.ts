@@ -59,6 +59,13 @@ export class SelfTests {
   readonly records: SelfTestRecord[] = []
   #background: { readonly run: SelfTestRun; readonly record: SelfTestRecord } | undefined
 
+  readonly #onFailure: () => void
+
+  /** `onFailure`: a test has failed in the background. */
+  constructor(onFailure: () => void) {
+    this.#onFailure = onFailure
+  }
+
   startClock(clock: Clock): void {
     if (this.#clock !== undefined) return
     this.#clock = clock
@@ -91,7 +98,11 @@ export class SelfTests {
     void ended()
       .then(
         () => run.aborted || this.#end(record, SelfTestResult.passed),
-        (error: unknown) => run.aborted || this.#failed(record, error),
+        (error: unknown) => {
+          if (run.aborted) return
+          this.#failed(record, error)
+          this.#onFailure()
+        },
       )
       .finally(() => {
         if (this.#background?.run === run) this.#background = undefined

@@ -141,6 +141,8 @@ export class TaskSet {
         return
       case TaskAttribute.aca:
         if (this.#aca?.task === task) this.#aca.task = undefined
+        return
+      default: // nothing looks out for SIMPLE tasks
     }
   }
 }

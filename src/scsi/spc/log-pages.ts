@@ -1,4 +1,5 @@
 import type { LogPage } from "../sam/log-page.ts"
+import { Asc } from "../spec/sense.ts"
 import { errorCounterPages } from "./log-error-counters.ts"
 import { selfTestResultsPage } from "./log-self-tests.ts"
 
@@ -11,13 +12,13 @@ const temperaturePage: LogPage = {
   list: () => [{ code: 0x0000, value: Uint8Array.of(0, NO_TEMPERATURE) }],
 }
 
-/**
- * Informational Exceptions (SPC-4 §7.3): none is pending, as DEXCPT of the Informational Exceptions Control mode page
- * says.
- */
+/** Informational Exceptions (SPC-4 §7.3): the one that is pending, however it is reported. */
 const informationalExceptionsPage: LogPage = {
   code: 0x2f,
-  list: () => [{ code: 0x0000, value: Uint8Array.of(0, 0, NO_TEMPERATURE, 0) }],
+  list: ({ exceptions, selfTests }) => {
+    const asc = exceptions.pending(selfTests) ?? Asc.noAdditionalSense
+    return [{ code: 0x0000, value: Uint8Array.of(asc >> 8, asc & 0xff, NO_TEMPERATURE, 0) }]
+  },
 }
 
 /** The log pages every logical unit has, by rising code. A device type adds its own. */

@@ -24,6 +24,7 @@ export const Asc = {
   logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
   selfTestInProgress: 0x0409,
+  warningBackgroundSelfTestFailed: 0x0b03,
   writeError: 0x0c00,
   invalidFieldInCommandInformationUnit: 0x0e03,
   unrecoveredReadError: 0x1100,
@@ -64,6 +65,7 @@ export const Asc = {
   initiatorDetectedErrorMessageReceived: 0x4800,
   invalidMessageError: 0x4900,
   overlappedCommandsAttempted: 0x4e00,
+  failurePredictionThresholdExceededFalse: 0x5dff,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]
 

@@ -120,7 +120,7 @@ export class TestUnit extends LogicalUnit {
     if (!this.ready) throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "as told")
   }
 
-  override selfTest(): void {
+  override selfTest(): Completion {
     this.testsRun++
   }
 

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import type { Completion } from "../../../../src/base/completion.ts"
 import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import type { SelfTestRun } from "../../../../src/scsi/sam/self-tests.ts"
 import { Asc, SenseError, SenseKey } from "../../../../src/scsi/spec/sense.ts"
@@ -33,7 +32,7 @@ class Test {
   readonly cancelled: SelfTestRun[] = []
 
   constructor({ unit }: Bench) {
-    unit.selfTest = (run?: SelfTestRun): Completion => {
+    unit.selfTest = (run?: SelfTestRun) => {
       this.run = run
       return new Promise((resolve, reject) => {
         this.end = (error) => (error ? reject(error) : resolve())
