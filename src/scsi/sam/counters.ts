@@ -9,7 +9,7 @@ const VERIFY: readonly number[] = [OperationCode.verify10, OperationCode.verify1
  * them (SPC-4 §7.3), and keep apart what LOG SELECT has made of them.
  */
 export class Counters {
-  /** Commands that read or write blocks, as they begin. */
+  /** Read commands and write commands (SPC-4 table 375), as they begin. */
   readCommands = 0
   writeCommands = 0
   /** Handed to the transport; taken from it. */

@@ -17,7 +17,7 @@ export interface CounterParameter<Unit extends LogicalUnit = LogicalUnit> {
   readonly counters: readonly LogCounter<Unit>[]
 }
 
-/** A list parameter: LOG SELECT can't change it. */
+/** A list parameter: LOG SELECT can't change it, at most reset it. */
 export interface ListParameter {
   readonly code: number
   readonly ascii?: true
@@ -31,7 +31,9 @@ export interface LogPage<Unit extends LogicalUnit = LogicalUnit> {
   readonly subpage?: number
   /** Whether this unit has it. Absent: yes. */
   isSupported?(unit: Unit): boolean
-  /** By rising code. A page has either these or a list. */
+  /** By rising code; a list comes behind them. */
   readonly counters?: readonly CounterParameter<Unit>[]
   list?(unit: Unit, task: Task): Eventually<readonly ListParameter[]>
+  /** Brings a list to its default. Absent: it can't be reset. */
+  resetList?(unit: Unit): void
 }

@@ -27,7 +27,7 @@ export type SelfTestResult = (typeof SelfTestResult)[keyof typeof SelfTestResult
 export interface SelfTestRecord {
   readonly code: SelfTestCode
   result: SelfTestResult
-  /** Since the unit is there, when the test ended; while it runs, when it began. */
+  /** Hours since the unit is there when the test ended, begun ones included; 0 while it runs. */
   hours: number
   /** Why it failed. */
   sense: Sense | undefined
@@ -109,6 +109,12 @@ export class SelfTests {
       })
   }
 
+  /** Forgets those that have ended. */
+  forget(): void {
+    const going = this.records.filter(({ result }) => result === SelfTestResult.inProgress)
+    this.records.splice(0, this.records.length, ...going)
+  }
+
   /** Ends the test in the background; undefined: there is none. */
   abort(result: SelfTestResult): SelfTestRun | undefined {
     if (this.#background === undefined) return undefined
@@ -120,7 +126,7 @@ export class SelfTests {
   }
 
   #record(code: SelfTestCode): SelfTestRecord {
-    const record = { code, result: SelfTestResult.inProgress, hours: this.#hours(), sense: undefined }
+    const record = { code, result: SelfTestResult.inProgress, hours: 0, sense: undefined }
     this.records.unshift(record)
     if (this.records.length > SELF_TEST_RESULTS_MAX) this.records.pop()
     return record
@@ -140,8 +146,10 @@ export class SelfTests {
     record.hours = this.#hours()
   }
 
+  /** Never 0: sg3_utils and smartmontools take a test that passed with code 000b in hour 0 for the end of the list. */
   #hours(): number {
-    return this.#clock ? Math.floor((this.#clock.nowMs() - this.#sinceMs) / MS_PER_HOUR) : 0
+    const passedMs = this.#clock ? this.#clock.nowMs() - this.#sinceMs : 0
+    return Math.floor(passedMs / MS_PER_HOUR) + 1
   }
 }
 

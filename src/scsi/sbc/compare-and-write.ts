@@ -12,7 +12,6 @@ import { compareRun } from "./verify.ts"
  * All data is fetched before the range is taken, so that a slow initiator keeps nobody waiting.
  */
 export function compareAndWrite(task: Task, unit: DiskUnit): Completion {
-  unit.counters.writeCommands++
   const lba = u64(task.cdb, 2)
   const blocks = task.cdb[13]!
   unit.checkWrite(task, lba, blocks)
@@ -45,7 +44,6 @@ const compareThenWrite = (
 
 /** ORWRITE (16) (SBC-3 §5.5): sets the bits of Data-Out on the medium. Each step is atomic. */
 export function orWrite(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
-  unit.counters.writeCommands++
   unit.checkWrite(task, lba, blocks)
   const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)
   if (bytes === 0) return

@@ -55,10 +55,12 @@ const startStopCyclesPage: LogPage<DiskUnit> = {
 
 const counter = (count: LogCounter<DiskUnit>["count"]): LogCounter<DiskUnit> => ({ bytes: 8, count })
 const notKept = counter(() => 0)
+const IDLE_TIME = 0x0002
+const TIME_INTERVAL = 0x0003
 
 /**
- * General Statistics and Performance (SPC-4 §7.3). Time isn't measured, since that would cost every command: the intervals
- * and what is weighted by them are 0, and there is no Time Interval log parameter.
+ * General Statistics and Performance (SPC-4 §7.3.6). Time isn't measured, since that would cost every command: a time
+ * interval is 0 seconds, and there have been none. READ (6) and WRITE (6), which SPC-4 has forgotten, count as well.
  */
 const statisticsPage: LogPage<DiskUnit> = {
   code: 0x19,
@@ -77,7 +79,9 @@ const statisticsPage: LogPage<DiskUnit> = {
         notKept,
       ],
     },
+    { code: IDLE_TIME, bounded: false, counters: [notKept] },
   ],
+  list: () => [binary(TIME_INTERVAL, new Uint8Array(8))],
 }
 
 /** The log pages of a disk, by rising code. */

@@ -23,6 +23,7 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
   const modifier = cdb[3]! & 0x0f
   if (modifier !== 0) throw invalidFieldInCdb("no POWER CONDITION MODIFIER is known", 3, 3)
   const flush = (cdb[4]! & NO_FLUSH) === 0
+  unit.abortSelfTest(SelfTestResult.abortedOtherwise) // SPC-4 table 105
   switch (condition) {
     case PowerCondition.startValid:
       if ((cdb[4]! & LOEJ) !== 0) throw invalidFieldInCdb("the medium can't be ejected or loaded", 4, 1)
@@ -44,7 +45,6 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
 
 /** Stops at once, with IMMED as without: what takes time is writing the cache back, which comes first. */
 async function stop(task: Task, unit: DiskUnit, flush: boolean): Promise<void> {
-  unit.abortSelfTest(SelfTestResult.abortedOtherwise)
   if (flush) await unit.medium.flush(task)
   if (!unit.stopped) unit.counters.stops++
   unit.stopped = true

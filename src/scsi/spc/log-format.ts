@@ -11,6 +11,10 @@ export const SPF = 0x40
 
 /** DU: the counter stands still. */
 export const DU = 0x80
+/** DS of old, of a single parameter. */
+export const OBSOLETE = 0x40
+/** TMC: what a threshold is compared for. */
+export const TMC = 0x0c
 /** TSD: the parameter isn't saved on the unit's own account. */
 const TSD = 0x20
 /** FORMAT AND LINKING. */

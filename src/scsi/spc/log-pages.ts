@@ -15,6 +15,7 @@ const temperaturePage: LogPage = {
 /** Informational Exceptions (SPC-4 §7.3): the one that is pending, however it is reported. */
 const informationalExceptionsPage: LogPage = {
   code: 0x2f,
+  resetList: ({ exceptions, selfTests }) => exceptions.dismiss(selfTests),
   list: ({ exceptions, selfTests }) => {
     const asc = exceptions.pending(selfTests) ?? Asc.noAdditionalSense
     return [{ code: 0x0000, value: Uint8Array.of(asc >> 8, asc & 0xff, NO_TEMPERATURE, 0) }]

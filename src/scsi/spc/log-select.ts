@@ -8,10 +8,19 @@ import { parameterListLengthError, receiveParameterList } from "../sam/parameter
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc } from "../spec/sense.ts"
-import { controlByteOf, DU, PAGE_HEADER_BYTES, PARAMETER_HEADER_BYTES, PageControl } from "./log-format.ts"
+import {
+  controlByteOf,
+  DU,
+  OBSOLETE,
+  PAGE_HEADER_BYTES,
+  PARAMETER_HEADER_BYTES,
+  PageControl,
+  TMC,
+} from "./log-format.ts"
 import { counterValue, logPagesOf } from "./log-sense.ts"
 
 const PCR = 0x02
+const SP = 0x01
 const ALL_SUBPAGES = 0xff
 
 type Change = () => void
@@ -26,12 +35,16 @@ interface Given {
 
 /**
  * LOG SELECT (SPC-4 §6.11): resets data counters, has them stand still, sets thresholds. Counters can be set to 0 only, and
- * lists not at all. The whole list is checked before anything is changed. SP isn't in the usage: nothing can be saved.
+ * lists not at all. The whole list is checked before anything is changed. Nothing can be saved.
  */
 async function logSelect(task: Task, unit: LogicalUnit): Promise<void> {
   const { cdb } = task
   const reset = (cdb[1]! & PCR) !== 0
   const control = cdb[2]! >> 6
+  // Default values are never saved: with those SP is no error (SPC-4 tables 186 and 349).
+  if ((cdb[1]! & SP) !== 0 && control <= PageControl.cumulative) {
+    throw invalidFieldInCdb("log parameters can't be saved", 1, 0)
+  }
   const listBytes = u16(cdb, 7)
   const changes =
     listBytes === 0
@@ -46,12 +59,13 @@ function changesToPages(unit: LogicalUnit, cdb: Uint8Array, reset: boolean, cont
   const { logParameters } = unit
   const cumulative = reset || control === PageControl.defaultCumulative
   const threshold = reset || control === PageControl.defaultThreshold
-  return pagesNamed(unit, cdb[2]! & 0x3f, cdb[3]!).flatMap(({ counters = [] }) =>
-    counters.flatMap((parameter) => [
+  return pagesNamed(unit, cdb[2]! & 0x3f, cdb[3]!).flatMap((page) => [
+    ...(page.counters ?? []).flatMap((parameter) => [
       ...(cumulative ? [() => logParameters.reset(parameter)] : []),
       ...(threshold ? [() => logParameters.setThreshold(parameter, undefined)] : []),
     ]),
-  )
+    ...(reset ? [() => page.resetList?.(unit)] : []),
+  ])
 }
 
 function pagesNamed(unit: LogicalUnit, code: number, subpage: number): LogPage[] {
@@ -133,7 +147,7 @@ function changesTo(
   const item = list.find(({ code }) => code === given.code)
   const parameter = counter ?? item
   if (parameter === undefined) throw invalidFieldInParameterList("there is no such log parameter", given.at)
-  const wrong = (given.control ^ controlByteOf(parameter)) & ~DU
+  const wrong = (given.control ^ controlByteOf(parameter)) & ~ignoredOf(parameter)
   if (wrong !== 0) {
     const bit = 31 - Math.clz32(wrong)
     throw invalidFieldInParameterList(
@@ -148,6 +162,10 @@ function changesTo(
   }
   return []
 }
+
+/** Bits of the parameter control byte that mean nothing, or (DU) are looked at later. */
+const ignoredOf = (parameter: CounterParameter | ListParameter): number =>
+  "counters" in parameter && parameter.bounded ? DU | OBSOLETE : DU | OBSOLETE | TMC
 
 /** DU is looked at with cumulative values only (SPC-4 §7.3.2). */
 function changesToCounter(
@@ -185,7 +203,7 @@ function changesToCounter(
 export const logSelectCommand: Command = {
   name: "LOG SELECT",
   opcode: OperationCode.logSelect,
-  usage: [OperationCode.logSelect, PCR, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
+  usage: [OperationCode.logSelect, PCR | SP, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
   access: "write",
   execute: logSelect,
 }

@@ -23,6 +23,7 @@ function valueOf(record: SelfTestRecord | undefined): Uint8Array {
 /** Self-Test Results (SPC-4 §7.3): the last twenty, the newest first; zeroes where there were fewer. */
 export const selfTestResultsPage: LogPage = {
   code: 0x10,
+  resetList: ({ selfTests }) => selfTests.forget(),
   list: ({ selfTests }) =>
     Array.from({ length: SELF_TEST_RESULTS_MAX }, (_, i) => ({
       code: i + 1,

@@ -75,9 +75,10 @@ function parametersOf(
   unit: LogicalUnit,
   task: Task,
 ): Eventually<readonly Encoded[]> {
-  if (page.counters) return page.counters.map((counter) => encodeCounter(counter, control, unit))
+  const counters = (page.counters ?? []).map((counter) => encodeCounter(counter, control, unit))
   const list = page.list?.(unit, task) ?? []
-  return isPromise(list) ? list.then((later) => later.map(encodeItem)) : list.map(encodeItem)
+  const all = (items: readonly ListParameter[]): Encoded[] => [...counters, ...items.map(encodeItem)]
+  return isPromise(list) ? list.then(all) : all(list)
 }
 
 /** PC means nothing to it. */

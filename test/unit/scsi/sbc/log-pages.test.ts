@@ -46,8 +46,10 @@ describe("log pages of a disk", () => {
       await disk.good(cdb.writeAndVerify10(0, 1), { dataOut: pattern(512), ...how })
       const values = await counters(disk, 0x19, 1)
       assert.deepEqual(values, [3, 3, 3003, 4100, 0, 0, 0, 0])
+      assert.deepEqual(await counters(disk, 0x19, 2), [0], "time isn't measured")
+      assert.deepEqual(await counters(disk, 0x19, 3), [0], "so an interval is 0 seconds")
       const page = await disk.good(cdb.logSense(0x19, 8))
-      assert.equal(hex(page), "9900004400012240")
+      assert.equal(hex(page), "9900005c00012240")
     }
   })
 

@@ -51,21 +51,33 @@ describe("informational exceptions", () => {
     assert.deepEqual([await pending(bench), await told(bench)], [0, [noSense, 0]])
   })
 
-  test("EWASC 0 and DEXCPT keep it quiet", async () => {
+  test("EBACKERR 0 keeps it quiet, DEXCPT doesn't: it is no prediction", async () => {
     const bench = makeBench()
     await failSelfTest(bench)
-    for (const flags of [0x00, 0x18, 0x08]) {
+    for (const [flags, asc] of [
+      [0x00, 0],
+      [0x08, 0],
+      [0x0a, FAILED],
+      [0x02, FAILED],
+    ] as const) {
       await select(bench, flags, 6)
-      assert.deepEqual([await pending(bench), await told(bench)], [0, [noSense, 0]])
+      assert.deepEqual([await pending(bench), await told(bench)], [asc, [noSense, asc]])
     }
-    await select(bench, 0x10, 6)
+  })
+
+  test("LOG SELECT with PCR makes it forgotten, not the next one", async () => {
+    const bench = makeBench()
+    await failSelfTest(bench)
+    good(await bench.run(cdb.logSelect(0, { page: 0x2f, reset: true })))
+    assert.deepEqual([await pending(bench), await told(bench)], [0, [noSense, 0]])
+    await failSelfTest(bench)
     assert.equal(await pending(bench), FAILED)
   })
 
   test("MRIE 2h: a unit attention for everyone", async () => {
     const bench = makeBench()
     const other = bench.another("other")
-    await select(bench, 0x10, 2)
+    await select(bench, 0x02, 2)
     bench.unit.takeUnitAttention(other) // MODE PARAMETERS CHANGED
     await failSelfTest(bench)
     for (const nexus of [bench.nexus, other]) {
@@ -77,29 +89,29 @@ describe("informational exceptions", () => {
 
   test("MRIE 0h: in the log only", async () => {
     const bench = makeBench()
-    await select(bench, 0x10, 0)
+    await select(bench, 0x02, 0)
     await failSelfTest(bench)
     assert.deepEqual([await pending(bench), await told(bench)], [FAILED, [noSense, 0]])
   })
 
   test("TEST makes a false one, as long as it is set", async () => {
     const bench = makeBench()
-    await select(bench, 0x14, 2)
+    await select(bench, 0x06, 2)
     checkCondition(await bench.run(cdb.testUnitReady()), unitAttention, FALSE)
     assert.equal(await pending(bench), FALSE)
-    await select(bench, 0x14, 6)
+    await select(bench, 0x06, 6)
     assert.deepEqual(await told(bench), [noSense, FALSE])
-    await select(bench, 0x10, 6)
+    await select(bench, 0x02, 6)
     assert.deepEqual(await told(bench), [noSense, 0])
   })
 
   test("a reset brings back the defaults", async () => {
     const bench = makeBench()
-    await select(bench, 0x14, 2)
+    await select(bench, 0x06, 2)
     await bench.unit.reset(Asc.busDeviceResetFunction)
     bench.unit.takeUnitAttention(bench.nexus)
     bench.unit.takeUnitAttention(bench.nexus)
     const page = good(await bench.run(cdb.modeSense6(0x1c, 255)))
-    assert.deepEqual([...page.subarray(4, 8)], [0x1c, 0x0a, 0x10, 0x06])
+    assert.deepEqual([...page.subarray(4, 8)], [0x1c, 0x0a, 0x02, 0x06])
   })
 })

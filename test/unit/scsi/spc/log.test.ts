@@ -145,7 +145,13 @@ describe("LOG SELECT without a list", () => {
       checkCondition(await run(bytes), illegalRequest, Asc.invalidFieldInCdb)
     await refused(cdb.logSelect(0, { page: 0x3e, reset: true }))
     await refused(cdb.logSelect(0, { page: 2, subpage: 4 }))
-    await refused([0x4c, 1, 0x40, 0, 0, 0, 0, 0, 0, 0])
+    for (const control of [THRESHOLD, CUMULATIVE]) {
+      const { detail } = await refused([0x4c, 1, control << 6, 0, 0, 0, 0, 0, 0, 0])
+      assert.deepEqual(detail.field, { in: "cdb", byte: 1, bit: 0 })
+    }
+    for (const control of [DEFAULT_THRESHOLD, DEFAULT_CUMULATIVE]) {
+      good(await run([0x4c, 3, control << 6, 0, 0, 0, 0, 0, 0, 0])) // nothing would be saved anyhow
+    }
   })
 
   test("a logical unit reset brings back all defaults", async () => {
@@ -197,6 +203,11 @@ describe("LOG SELECT with a list", () => {
     assert.equal((await sense(bench, 3)).slice(-24), `0006a008${u64(0)}`)
   })
 
+  test("bits that mean nothing are passed over: DS of old, TMC of a list", async () => {
+    const bench = makeBench()
+    good(await select(bench, `8200000c00066008${u64(0)}` + "af00000800006f04" + "0000ff00"))
+  })
+
   test("a whole list is checked before anything is changed", async () => {
     const bench = makeBench()
     bench.unit.counters.writeErrors = 3
@@ -221,6 +232,7 @@ describe("LOG SELECT with a list", () => {
       [`8200000c00063008${zero}`, 6, 4], // ETC
       [`8200000c00062408${zero}`, 6, 2], // TMC
       [`8200000c00062108${zero}`, 6, 0], // FORMAT AND LINKING
+      ["af00000800001304" + "0000ff00", 6, 5], // TSD and ETC of a list
       ["8200000800062004" + "00000000", 7], // another length
       [`8200000b00062008${zero.slice(2)}`, 2], // PAGE LENGTH cuts it short
       ["8200000200062008" + "82000000", 2],

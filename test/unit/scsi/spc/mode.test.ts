@@ -14,7 +14,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"))
 
 const CONTROL = "0a0a" + "0210" + "0000" + "0000ffff" + "0000"
-const EXCEPTIONS = "1c0a" + "1006" + "0000000000000000"
+const EXCEPTIONS = "1c0a" + "0206" + "0000000000000000"
 const WIDGET = "6a050004" + "11220000"
 
 describe("MODE SENSE", () => {
@@ -42,7 +42,7 @@ describe("MODE SENSE", () => {
     assert.equal(await page(changeable), "0a0a" + "3416" + "3840" + "000000000000")
     assert.equal(await page(defaults), CONTROL)
     const exceptions = await run(cdb.modeSense6(0x1c, 255, { control: changeable }))
-    assert.equal(hex(good(exceptions)).slice(8), "1c0a" + "1c06" + "00".repeat(8))
+    assert.equal(hex(good(exceptions)).slice(8), "1c0a" + "0e06" + "00".repeat(8))
     checkCondition(
       await run(cdb.modeSense6(0x0a, 255, { control: saved })),
       illegalRequest,
@@ -226,8 +226,8 @@ describe("MODE SELECT", () => {
       ["0a0a 0214 0000 0000ffff 0000", 7, 2],
       ["0a0a 0210 1000 0000ffff 0000", 8, 5],
       ["0a0a 4210 0000 0000ffff 0000", 6, 6], // TST 010b
-      ["1c0a 1004 0000 00000000 0000", 7, 3], // MRIE 4h
-      ["1c0a 1c06 0000 00000000 0000", 6, 2], // TEST with DEXCPT
+      ["1c0a 0204 0000 00000000 0000", 7, 3], // MRIE 4h
+      ["1c0a 0e06 0000 00000000 0000", 6, 2], // TEST with DEXCPT
       ["0a0a 0220 0000 0000ffff 0000", 7, 5], // QUEUE ALGORITHM MODIFIER 2h
     ] as const) {
       const task = await select6(bench, bytesOf(`00000000${page}`))

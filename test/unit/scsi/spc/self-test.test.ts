@@ -53,7 +53,7 @@ describe("SEND DIAGNOSTIC", () => {
     assert.deepEqual(await results(bench, 0), [])
     good(await bench.run(cdb.selfTest()))
     assert.equal(bench.unit.testsRun, 1)
-    assert.deepEqual(await results(bench, 1), [`00000000${NO_ADDRESS}00000000`])
+    assert.deepEqual(await results(bench, 1), [`00000001${NO_ADDRESS}00000000`])
   })
 
   test("a default self-test that fails is HARDWARE ERROR; what failed is in the log", async () => {
@@ -63,7 +63,7 @@ describe("SEND DIAGNOSTIC", () => {
       throw why
     }
     checkCondition(await bench.run(cdb.selfTest()), hardwareError, Asc.logicalUnitFailedSelfTest)
-    assert.deepEqual(await results(bench, 1), ["04000000" + "0000000000001234" + "03110000"])
+    assert.deepEqual(await results(bench, 1), ["04000001" + "0000000000001234" + "03110000"])
   })
 
   test("nothing is tested when nothing is asked for", async () => {
@@ -96,7 +96,7 @@ describe("a self-test in the background", () => {
     good(await bench.run(cdb.testUnitReady()))
     await bench.clock.advance(2 * HOUR_MS)
     await subject.ended()
-    assert.deepEqual(await results(bench, 1), [`40000002${NO_ADDRESS}00000000`])
+    assert.deepEqual(await results(bench, 1), [`40000003${NO_ADDRESS}00000000`])
     assert.equal(good(await bench.run(cdb.requestSense(18)))[2], SenseKey.noSense)
   })
 
@@ -128,8 +128,8 @@ describe("a self-test in the background", () => {
     bench.unit.takeUnitAttention(bench.nexus)
     await subject.ended(new Error("cancelled"))
     assert.deepEqual(await results(bench, 2), [
-      `42000000${NO_ADDRESS}00000000`,
-      `21000000${NO_ADDRESS}00000000`,
+      `42000001${NO_ADDRESS}00000000`,
+      `21000001${NO_ADDRESS}00000000`,
     ])
   })
 
@@ -141,9 +141,20 @@ describe("a self-test in the background", () => {
     good(await bench.run(cdb.backgroundSelfTest(1)))
     await subject.ended(new TypeError("a bug"))
     assert.deepEqual(await results(bench, 2), [
-      `23000000${NO_ADDRESS}00000000`,
-      "24000000" + "0000000000000009" + "03110000",
+      `23000001${NO_ADDRESS}00000000`,
+      "24000001" + "0000000000000009" + "03110000",
     ])
+  })
+
+  test("LOG SELECT with PCR forgets results, but not the test that runs", async () => {
+    const bench = makeBench()
+    good(await bench.run(cdb.selfTest()))
+    const subject = new Test(bench)
+    good(await bench.run(cdb.backgroundSelfTest(1)))
+    good(await bench.run(cdb.logSelect(0, { reset: true })))
+    assert.deepEqual(await results(bench, 1), [`2f000000${NO_ADDRESS}00000000`])
+    await subject.ended()
+    assert.deepEqual(await results(bench, 1), [`20000001${NO_ADDRESS}00000000`])
   })
 
   test("twenty results are remembered, the newest first", async () => {
@@ -155,7 +166,7 @@ describe("a self-test in the background", () => {
     const hours = (await results(bench, 20)).map((value) => Number.parseInt(value.slice(4, 8), 16))
     assert.deepEqual(
       hours,
-      Array.from({ length: 20 }, (_, i) => 25 - i),
+      Array.from({ length: 20 }, (_, i) => 26 - i),
     )
   })
 })
