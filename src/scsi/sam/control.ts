@@ -16,6 +16,8 @@ export class Control {
   managementOnly = false
   /** D_SENSE: sense data comes in descriptor format. */
   descriptorSense = false
+  /** RLEC: log parameters that meet their thresholds are told of. */
+  reportLogExceptions = false
   /** QUEUE ALGORITHM MODIFIER 0: SIMPLE tasks of one nexus keep their order. */
   restrictedReordering = false
   queueErrorManagement: QueueErrorManagement = QueueErrorManagement.goOn

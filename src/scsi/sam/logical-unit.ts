@@ -284,9 +284,16 @@ export abstract class LogicalUnit {
   #left(task: Task): void {
     const { tasks } = task.itl!
     if (tasks.size > 0 && tasks.get(task.tag) === task) tasks.delete(task.tag)
+    if (this.logParameters.comparing > 0) this.#compareThresholds()
     const set = task.set!
     set.leave(task)
     if (set.waiting) this.#sets.dispatch(set)
+  }
+
+  /** RLEC of the control mode page: everyone hears of a log parameter that meets its threshold. */
+  #compareThresholds(): void {
+    if (!this.logParameters.exceeded() || !this.control.reportLogExceptions) return
+    this.establishUnitAttention(Asc.thresholdConditionMet)
   }
 
   /**

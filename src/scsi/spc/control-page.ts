@@ -14,6 +14,7 @@ const TMF_ONLY = 0x10
 const D_SENSE = 0x04
 /** GLTSD: log parameters aren't saved on their own account. */
 const GLTSD = 0x02
+const RLEC = 0x01
 const QUEUE_ALGORITHM_MODIFIER = 0xf0
 const UNRESTRICTED_REORDERING = 0x10
 const QERR = 0x06
@@ -25,7 +26,7 @@ const TAS = 0x40
 
 /** What can be changed: TST 000b and 001b, QUEUE ALGORITHM MODIFIER 0h and 1h. */
 const CHANGEABLE = [
-  SEPARATE_TASK_SETS | TMF_ONLY | D_SENSE,
+  SEPARATE_TASK_SETS | TMF_ONLY | D_SENSE | RLEC,
   UNRESTRICTED_REORDERING | QERR,
   UA_INTLCK_CTRL | SWP,
   TAS,
@@ -37,7 +38,8 @@ function pageOf(control: Control, { extendedSelfTestSeconds }: LogicalUnit): Uin
     GLTSD |
     (control.separateTaskSets ? SEPARATE_TASK_SETS : 0) |
     (control.managementOnly ? TMF_ONLY : 0) |
-    (control.descriptorSense ? D_SENSE : 0)
+    (control.descriptorSense ? D_SENSE : 0) |
+    (control.reportLogExceptions ? RLEC : 0)
   page[1] = (control.restrictedReordering ? 0 : UNRESTRICTED_REORDERING) | (control.queueErrorManagement << 1)
   page[2] = (control.unitAttentionInterlock << 4) | (control.softwareWriteProtect ? SWP : 0)
   page[3] = control.taskAbortedStatus ? TAS : 0
@@ -66,6 +68,7 @@ function select(unit: LogicalUnit, page: Uint8Array): void {
   control.separateTaskSets = (page[0]! & TST) !== 0
   control.managementOnly = (page[0]! & TMF_ONLY) !== 0
   control.descriptorSense = (page[0]! & D_SENSE) !== 0
+  control.reportLogExceptions = (page[0]! & RLEC) !== 0
   control.restrictedReordering = (page[1]! & QUEUE_ALGORITHM_MODIFIER) === 0
   control.queueErrorManagement = ((page[1]! & QERR) >> 1) as QueueErrorManagement
   control.unitAttentionInterlock = ((page[2]! & UA_INTLCK_CTRL) >> 4) as UnitAttentionInterlock
@@ -74,7 +77,7 @@ function select(unit: LogicalUnit, page: Uint8Array): void {
   unit.arrangeTaskSets()
 }
 
-/** Control (SPC-4 §7.5.8). RLEC is 0: no threshold of a log parameter is compared with anything. */
+/** Control (SPC-4 §7.5.8). */
 export const controlPage: ModePage = {
   code: 0x0a,
   bytes: BYTES,

@@ -13,7 +13,8 @@ export const SPF = 0x40
 export const DU = 0x80
 /** DS of old, of a single parameter. */
 export const OBSOLETE = 0x40
-/** TMC: what a threshold is compared for. */
+/** ETC: the counter is compared with its threshold; TMC: for what. */
+export const ETC = 0x10
 export const TMC = 0x0c
 /** TSD: the parameter isn't saved on the unit's own account. */
 const TSD = 0x20
@@ -23,7 +24,7 @@ const Format = { boundedCounter: 0b00, asciiList: 0b01, unboundedCounter: 0b10, 
 /** PC of LOG SENSE and LOG SELECT (SPC-4 §6.11, §6.12). */
 export const PageControl = { threshold: 0, cumulative: 1, defaultThreshold: 2, defaultCumulative: 3 } as const
 
-/** The parameter control byte but for DU: nothing is saved, and no threshold compared with (ETC and TMC are 0). */
+/** The parameter control byte but for DU, ETC and TMC: nothing is saved. */
 export function controlByteOf(parameter: CounterParameter | ListParameter): number {
   if ("counters" in parameter)
     return TSD | (parameter.bounded ? Format.boundedCounter : Format.unboundedCounter)

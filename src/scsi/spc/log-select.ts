@@ -3,6 +3,7 @@ import { u16 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { CounterParameter, ListParameter, LogPage } from "../sam/log-page.ts"
+import type { ThresholdCriterion } from "../sam/log-parameters.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { parameterListLengthError, receiveParameterList } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
@@ -11,6 +12,7 @@ import { Asc } from "../spec/sense.ts"
 import {
   controlByteOf,
   DU,
+  ETC,
   OBSOLETE,
   PAGE_HEADER_BYTES,
   PARAMETER_HEADER_BYTES,
@@ -163,11 +165,11 @@ function changesTo(
   return []
 }
 
-/** Bits of the parameter control byte that mean nothing, or (DU) are looked at later. */
+/** Bits of the parameter control byte that mean nothing, or are looked at later. */
 const ignoredOf = (parameter: CounterParameter | ListParameter): number =>
-  "counters" in parameter && parameter.bounded ? DU | OBSOLETE : DU | OBSOLETE | TMC
+  "counters" in parameter && parameter.bounded ? DU | OBSOLETE | ETC | TMC : DU | OBSOLETE | TMC
 
-/** DU is looked at with cumulative values only (SPC-4 §7.3.2). */
+/** DU is looked at with cumulative values only, ETC and TMC with thresholds too (SPC-4 §7.3.2). */
 function changesToCounter(
   parameter: CounterParameter,
   { at, control: flags, value }: Given,
@@ -180,9 +182,17 @@ function changesToCounter(
     throw invalidFieldInParameterList(`the parameter has ${current.length} bytes`, at + 3)
   }
   const same = Buffer.compare(value, current) === 0
+  const criterion = (flags & ETC) === 0 ? undefined : (((flags & TMC) >> 2) as ThresholdCriterion)
+  const comparison =
+    criterion === logParameters.criterion(parameter)
+      ? []
+      : [() => logParameters.setCriterion(parameter, criterion)]
   switch (control) {
     case PageControl.threshold:
-      return same ? [] : [() => logParameters.setThreshold(parameter, Uint8Array.from(value))]
+      return [
+        ...(same ? [] : [() => logParameters.setThreshold(parameter, Uint8Array.from(value))]),
+        ...comparison,
+      ]
     case PageControl.cumulative: {
       const still = (flags & DU) !== 0
       const zero = value.every((byte) => byte === 0)
@@ -192,6 +202,7 @@ function changesToCounter(
           ? []
           : [() => logParameters.freeze(parameter, still)]),
         ...(same ? [] : [() => logParameters.reset(parameter)]),
+        ...comparison,
       ]
     }
     default:

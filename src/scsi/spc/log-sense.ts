@@ -7,7 +7,7 @@ import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
-import { controlByteOf, DS, DU, encodePage, encodeParameter, PageControl } from "./log-format.ts"
+import { controlByteOf, DS, DU, ETC, encodePage, encodeParameter, PageControl } from "./log-format.ts"
 
 const SUPPORTED_PAGES = 0x00
 const SUBPAGES = 0xff
@@ -88,8 +88,11 @@ const encodeItem = (item: ListParameter): Encoded => ({
 })
 
 function encodeCounter(parameter: CounterParameter, control: number, unit: LogicalUnit): Encoded {
-  const still = control === PageControl.cumulative && unit.logParameters.isFrozen(parameter)
-  const flags = controlByteOf(parameter) | (still ? DU : 0)
+  const { logParameters } = unit
+  const still = control === PageControl.cumulative && logParameters.isFrozen(parameter)
+  const criterion = control <= PageControl.cumulative ? logParameters.criterion(parameter) : undefined
+  const compared = criterion === undefined ? 0 : ETC | (criterion << 2)
+  const flags = controlByteOf(parameter) | (still ? DU : 0) | compared
   return {
     code: parameter.code,
     bytes: encodeParameter(parameter.code, flags, counterValue(parameter, control, unit)),

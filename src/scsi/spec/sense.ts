@@ -65,6 +65,7 @@ export const Asc = {
   initiatorDetectedErrorMessageReceived: 0x4800,
   invalidMessageError: 0x4900,
   overlappedCommandsAttempted: 0x4e00,
+  thresholdConditionMet: 0x5b01,
   failurePredictionThresholdExceededFalse: 0x5dff,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]

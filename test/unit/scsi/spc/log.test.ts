@@ -229,8 +229,6 @@ describe("LOG SELECT with a list", () => {
       [`c203000c00062008${zero}`, 0, 5], // no such subpage
       [`8200000c00072008${zero}`, 4], // no such parameter
       [`8200000c00060008${zero}`, 6, 5], // TSD
-      [`8200000c00063008${zero}`, 6, 4], // ETC
-      [`8200000c00062408${zero}`, 6, 2], // TMC
       [`8200000c00062108${zero}`, 6, 0], // FORMAT AND LINKING
       ["af00000800001304" + "0000ff00", 6, 5], // TSD and ETC of a list
       ["8200000800062004" + "00000000", 7], // another length
@@ -300,6 +298,93 @@ describe("LOG SELECT with a list", () => {
     good(await bench.run(cdb.reserve6(), { nexus: other }))
     assert.equal((await bench.run(cdb.logSelect(0, { reset: true }))).status, Status.reservationConflict)
     await sense(bench, 2)
+  })
+})
+
+describe("thresholds", () => {
+  /** ETC and TMC in the parameter control byte. */
+  const compared = (criterion: number): string => (0x30 | (criterion << 2)).toString(16)
+  const arm = (bench: Bench, criterion: number, threshold: number): Promise<TestTask> =>
+    select(bench, `8300000c0006${compared(criterion)}08${u64(threshold)}`, THRESHOLD)
+  const attention = async (bench: Bench): Promise<number | undefined> =>
+    (await bench.run(cdb.testUnitReady())).sense?.asc
+
+  async function watched(): Promise<Bench> {
+    const bench = makeBench()
+    bench.unit.control.reportLogExceptions = true
+    return bench
+  }
+
+  test("each criterion is met by an update, and by nothing else", async () => {
+    for (const [criterion, met] of [
+      [0, [1, 2, 3, 4]],
+      [1, [2]],
+      [2, [1, 3, 4]],
+      [3, [3, 4]],
+    ] as const) {
+      const bench = await watched()
+      good(await arm(bench, criterion, 2))
+      assert.equal(await attention(bench), undefined)
+      for (let value = 1; value <= 4; value++) {
+        bench.unit.counters.readErrors = value
+        assert.equal(await attention(bench), undefined, "this command notices")
+        const told = (met as readonly number[]).includes(value)
+        assert.equal(
+          await attention(bench),
+          told ? Asc.thresholdConditionMet : undefined,
+          `${criterion} ${value}`,
+        )
+        assert.equal(await attention(bench), undefined)
+      }
+    }
+  })
+
+  test("everyone is told, if RLEC says so", async () => {
+    const bench = await watched()
+    const other = bench.another("other")
+    good(await arm(bench, 3, 0))
+    bench.unit.takeUnitAttention(other) // LOG PARAMETERS CHANGED
+    bench.unit.counters.readErrors++
+    good(await bench.run(cdb.testUnitReady()))
+    const told = await bench.run(cdb.testUnitReady(), { nexus: other })
+    checkCondition(told, unitAttention, Asc.thresholdConditionMet)
+    bench.unit.takeUnitAttention(bench.nexus)
+    bench.unit.control.reportLogExceptions = false
+    bench.unit.counters.readErrors++
+    good(await bench.run(cdb.testUnitReady()))
+    assert.equal(await attention(bench), undefined)
+  })
+
+  test("ETC and TMC are shown with cumulative values and thresholds, and end by a reset", async () => {
+    const bench = await watched()
+    good(await arm(bench, 2, 9))
+    for (const [control, byte] of [
+      [CUMULATIVE, "38"],
+      [THRESHOLD, "38"],
+      [DEFAULT_CUMULATIVE, "20"],
+      [DEFAULT_THRESHOLD, "20"],
+    ] as const) {
+      assert.equal((await sense(bench, 3, { control })).slice(36, 38), byte)
+    }
+    assert.equal(bench.unit.logParameters.comparing, 1)
+    good(await select(bench, `8300000c00062008${u64(9)}`, THRESHOLD))
+    assert.equal(bench.unit.logParameters.comparing, 0)
+    good(await arm(bench, 0, 9))
+    await bench.unit.reset(Asc.busDeviceResetFunction)
+    assert.equal(bench.unit.logParameters.comparing, 0)
+  })
+
+  test("a counter that stands still isn't compared", async () => {
+    const bench = await watched()
+    good(await select(bench, `8300000c0006b008${u64(0)}`))
+    bench.unit.counters.readErrors = 5
+    for (let i = 0; i < 2; i++) assert.equal(await attention(bench), undefined)
+  })
+
+  test("an unbounded counter, or a list, can't be compared", async () => {
+    const bench = await watched()
+    const list = await select(bench, "af00000800003304" + "0000ff00")
+    checkCondition(list, illegalRequest, Asc.invalidFieldInParameterList)
   })
 })
 

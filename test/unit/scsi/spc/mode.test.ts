@@ -39,7 +39,7 @@ describe("MODE SENSE", () => {
     const page = async (control: cdb.PageControl) =>
       hex(good(await run(cdb.modeSense6(0x0a, 255, { control })))).slice(8)
     assert.equal(await page(current), CONTROL.replace("0210", "0610"))
-    assert.equal(await page(changeable), "0a0a" + "3416" + "3840" + "000000000000")
+    assert.equal(await page(changeable), "0a0a" + "3516" + "3840" + "000000000000")
     assert.equal(await page(defaults), CONTROL)
     const exceptions = await run(cdb.modeSense6(0x1c, 255, { control: changeable }))
     assert.equal(hex(good(exceptions)).slice(8), "1c0a" + "0e06" + "00".repeat(8))
@@ -148,7 +148,7 @@ describe("saved mode pages", () => {
       ["0a/00", bytesOf("ffffc840ffffffffffff".replace("c8", "08"))],
       ["2a/05", bytesOf("1122")],
     ])
-    assert.equal((await page(saved)).slice(0, 24), "8a0a361608400000ffff0000")
+    assert.equal((await page(saved)).slice(0, 24), "8a0a371608400000ffff0000")
     pages.values = new Map([["0a/00", bytesOf("021410000000ffff0000")]])
     assert.equal((await page(saved)).slice(0, 8), "8a0a0210", "QERR 10b is reserved")
   })
