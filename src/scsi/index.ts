@@ -12,6 +12,7 @@ export { LogicalUnit } from "./sam/logical-unit.ts"
 export type { ModePage } from "./sam/mode-page.ts"
 export type { CounterParameter, ListParameter, LogCounter, LogPage } from "./sam/log-page.ts"
 export { Nexus, type NexusIdentity } from "./sam/nexus.ts"
+export type { PageValues, SavedPages } from "./sam/saved-pages.ts"
 export { ScsiTarget, type ScsiTargetOptions } from "./sam/scsi-target.ts"
 export { Task, TaskAttribute, type TaskState } from "./sam/task.ts"
 export {
