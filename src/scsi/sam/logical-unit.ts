@@ -4,6 +4,7 @@ import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
 import { Asc, encodeSense, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import { Status } from "../spec/status.ts"
+import { AbortedTasks, type Answer } from "./aborted-tasks.ts"
 import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
@@ -66,10 +67,7 @@ export abstract class LogicalUnit {
   log: Log = silentLog
   readonly #sets: TaskSets
   readonly #itls = new Map<Nexus, ItlNexus>()
-  /** Aborted tasks whose execution goes on, and who waits for its end. */
-  readonly #aborting = new Map<Task, (() => void)[]>()
-  /** Those of them that get TASK ABORTED in the end (TAS). */
-  readonly #toAnswer = new Map<Task, Answer>()
+  readonly #aborted: AbortedTasks
   #table: CommandTable | undefined
 
   constructor(identity: LogicalUnitIdentity) {
@@ -80,6 +78,11 @@ export abstract class LogicalUnit {
       run: (task) => this.#run(task),
       finish: (task, outcome) => (outcome ? this.#failed(task, outcome.error) : this.#succeeded(task)),
       clearTasks: (tasks, requester) => this.clearTasks(tasks, requester),
+    })
+    this.#aborted = new AbortedTasks({
+      sets: this.#sets,
+      cancelMedia: (task) => this.cancelMedia(task),
+      left: (task) => this.#left(task),
     })
   }
 
@@ -161,7 +164,7 @@ export abstract class LogicalUnit {
   }
 
   #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
-    const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
+    const ended = this.#aborted.abort(this.tasksOf(nexus), () => answer)
     for (const set of this.#sets.withAcaOf(nexus)) this.#sets.endAca(set)
     this.#itls.delete(nexus)
     this.reservation.release(nexus)
@@ -276,7 +279,7 @@ export abstract class LogicalUnit {
 
   /** Its execution has ended, but it was aborted since, or is blocked. */
   #endedMeanwhile(task: Task, outcome: Outcome): void {
-    if (task.state === "aborted") return this.#abortedEnded(task)
+    if (task.state === "aborted") return this.#aborted.ended(task)
     this.#sets.hold(task, outcome)
   }
 
@@ -338,7 +341,7 @@ export abstract class LogicalUnit {
 
   /** All there are, with those of nexuses that are gone. */
   allTasks(): Task[] {
-    const tasks = new Set(this.#aborting.keys())
+    const tasks = new Set(this.#aborted.executing)
     for (const itl of this.#itls.values()) for (const task of itl.tasks.values()) tasks.add(task)
     return [...tasks]
   }
@@ -354,7 +357,7 @@ export abstract class LogicalUnit {
    */
   abortTasks(tasks: readonly Task[], requester?: Nexus): Promise<void> {
     const { taskAbortedStatus } = this.control
-    return this.#abortAll(tasks, ({ nexus }) =>
+    return this.#aborted.abort(tasks, ({ nexus }) =>
       taskAbortedStatus && requester !== undefined && nexus !== requester ? taskAborted : undefined,
     )
   }
@@ -372,59 +375,9 @@ export abstract class LogicalUnit {
     return this.abortTasks(tasks, requester)
   }
 
-  #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {
-    const ends: Promise<void>[] = []
-    for (const task of tasks) {
-      const end = this.#abort(task, answerTo(task))
-      if (end) ends.push(end)
-    }
-    for (const { set } of tasks) if (set!.waiting) this.#sets.dispatch(set!)
-    return Promise.all(ends).then(() => {})
-  }
-
   /** Those still on their way to an answer are dropped: their data isn't waited for any longer. */
   dropUnanswered(): void {
-    for (const task of this.#toAnswer.keys()) task.abort()
-    this.#toAnswer.clear()
-  }
-
-  #abort(task: Task, answer: Answer | undefined): Promise<void> | undefined {
-    if (task.state === "queued") {
-      task.set!.remove(task)
-      task.itl!.tasks.delete(task.tag)
-      task.state = "aborted"
-      if (answer) answer(task)
-      else task.abort()
-      return undefined
-    }
-    if (task.state === "blocked" && this.#sets.dropHeld(task)) {
-      task.state = "aborted"
-      if (answer) answer(task)
-      else task.abort()
-      this.#left(task)
-      return undefined
-    }
-    if (task.state === "executing" || task.state === "blocked") {
-      task.state = "aborted"
-      this.#aborting.set(task, [])
-      if (answer) this.#toAnswer.set(task, answer)
-      else task.abort()
-      this.cancelMedia(task)
-    } else if (!answer && this.#toAnswer.delete(task)) {
-      task.abort()
-    }
-    const waiting = this.#aborting.get(task)
-    return waiting && new Promise((resolve) => waiting.push(resolve))
-  }
-
-  #abortedEnded(task: Task): void {
-    const answer = this.#toAnswer.get(task)
-    this.#toAnswer.delete(task)
-    answer?.(task)
-    const waiting = this.#aborting.get(task) ?? []
-    this.#aborting.delete(task)
-    this.#left(task)
-    for (const ended of waiting) ended()
+    this.#aborted.dropUnanswered()
   }
 
   /** SAM-5 §5.10: the tag of a task that is under way came again. All the nexus's tasks are lost, and the new one. */
@@ -497,9 +450,6 @@ export abstract class LogicalUnit {
     return ended
   }
 }
-
-/** How an aborted task ends; without one its initiator hears nothing of it. */
-type Answer = (task: Task) => void
 
 /** The unit attention that tells of a status (UA_INTLCK_CTRL 11b). */
 const previousStatus: Readonly<Record<number, number>> = {
