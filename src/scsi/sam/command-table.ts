@@ -91,11 +91,16 @@ export function commandTable(commands: readonly Command[]): CommandTable {
 export function checkUsage(command: Command, cdb: Uint8Array, unit: { readonly normalAca: boolean }): void {
   const { usage } = command
   for (let byte = 1; byte < usage.length; byte++) {
-    if ((cdb[byte]! & ~usage[byte]!) !== 0) refuse(command, cdb, byte, unit.normalAca)
+    if ((cdb[byte]! & ~usage[byte]!) !== 0) refuse(command, cdb, byte, unit)
   }
 }
 
-function refuse(command: Command, cdb: Uint8Array, byte: number, normalAca: boolean): void {
+function refuse(
+  command: Command,
+  cdb: Uint8Array,
+  byte: number,
+  { normalAca }: { readonly normalAca: boolean },
+): void {
   let wrong = cdb[byte]! & ~command.usage[byte]!
   if (normalAca && byte === controlByteAt(cdb[0]!, command)) wrong &= ~NACA
   // Where a service action is part of the row, the row was found by it.

@@ -26,7 +26,7 @@ export type ThresholdCriterion = (typeof ThresholdCriterion)[keyof typeof Thresh
 export class LogParameters {
   readonly #unit: LogicalUnit
   readonly #states = new Map<CounterParameter, State>()
-  /** How many parameters are compared with their thresholds: whoever counts asks `exceeded` if there are any. */
+  /** How many parameters are compared with their thresholds: if any are, the task sets are watched, and `exceeded` asked. */
   comparing = 0
 
   constructor(unit: LogicalUnit) {
@@ -80,6 +80,7 @@ export class LogParameters {
     this.comparing += (criterion === undefined ? 0 : 1) - (state.criterion === undefined ? 0 : 1)
     state.criterion = criterion
     state.compared = this.#values(parameter)[0]!
+    this.#unit.arrangeTaskSets()
   }
 
   /** Whether a value that was updated since the last call meets the criterion it is compared for. */

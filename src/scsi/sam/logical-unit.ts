@@ -74,6 +74,7 @@ export abstract class LogicalUnit {
     this.identity = identity
     this.#sets = new TaskSets({
       control: this.control,
+      logParameters: this.logParameters,
       itls: () => this.#itls.values(),
       run: (task) => this.#run(task),
       finish: (task, outcome) => (outcome ? this.#failed(task, outcome.error) : this.#succeeded(task)),
@@ -250,8 +251,7 @@ export abstract class LogicalUnit {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
-      const over = this.control.unitAttentionInterlock === UnitAttentionInterlock.reported
-      throw unitAttention((over ? this.takeUnitAttention(task.nexus) : attentions.first)!)
+      throw this.#reportedAttention(task)
     }
     if (command === undefined) throw this.unknownCommand(task)
     if (this.reservation.conflicts(task.nexus, command)) {
@@ -287,10 +287,19 @@ export abstract class LogicalUnit {
   #left(task: Task): void {
     const { tasks } = task.itl!
     if (tasks.size > 0 && tasks.get(task.tag) === task) tasks.delete(task.tag)
-    if (this.logParameters.comparing > 0) this.#compareThresholds()
     const set = task.set!
     set.leave(task)
-    if (set.waiting) this.#sets.dispatch(set)
+    if (set.concerns > 0) this.#leftBehind(set)
+  }
+
+  #leftBehind(set: TaskSet): void {
+    if (set.watched) this.#compareThresholds()
+    this.#sets.dispatch(set)
+  }
+
+  #reportedAttention({ nexus, itl }: Task): SenseError {
+    const over = this.control.unitAttentionInterlock === UnitAttentionInterlock.reported
+    return unitAttention((over ? this.takeUnitAttention(nexus) : itl!.attentions.first)!)
   }
 
   /** RLEC of the control mode page: everyone hears of a log parameter that meets its threshold. */
@@ -388,7 +397,7 @@ export abstract class LogicalUnit {
 
   // ------------------------------------------------------------------------------ task sets and ACA conditions
 
-  /** Has the task sets follow the control mode page. */
+  /** Has the task sets follow the control mode page, and the thresholds of log parameters. */
   arrangeTaskSets(): void {
     this.#sets.arrange()
   }

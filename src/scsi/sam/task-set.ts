@@ -19,18 +19,17 @@ export class TaskSet {
   dispatching = false
   /** What a SIMPLE task has to look at: HEAD OF QUEUE and ORDERED tasks, and one for each of the two below. */
   #obstacles = 0
+  /** What whoever leaves has to look at: tasks that wait, and one if it is watched. */
+  concerns = 0
   #aca: Aca | undefined
   #restricted = false
+  #watched = false
   #headsOfQueue = 0
   /** Those that run, and those that wait too. */
   #ordered = 0
   #orderedExecuting = 0
   /** Those that wait, oldest first. */
   readonly #dormant: Task[] = []
-
-  constructor(restricted = false) {
-    this.restricted = restricted
-  }
 
   get size(): number {
     return this.#executing + this.#dormant.length
@@ -39,6 +38,16 @@ export class TaskSet {
   /** Whether tasks wait. */
   get waiting(): boolean {
     return this.#dormant.length > 0
+  }
+
+  /** Log parameters are compared with their thresholds whenever a task leaves. */
+  get watched(): boolean {
+    return this.#watched
+  }
+
+  set watched(watched: boolean) {
+    if (watched !== this.#watched) this.concerns += watched ? 1 : -1
+    this.#watched = watched
   }
 
   /** The ACA condition it is in. While there is one, nothing that waits gets to run. */
@@ -102,6 +111,7 @@ export class TaskSet {
         if (this.#restricted && !isOldest(task)) continue
       }
       this.#dormant.splice(at, 1)
+      this.concerns--
       this.#executing++
       return task
     }
@@ -117,6 +127,7 @@ export class TaskSet {
   /** Takes out a task that waits. */
   remove(task: Task): void {
     this.#dormant.splice(this.#dormant.indexOf(task), 1)
+    this.concerns--
     if (task.attribute !== TaskAttribute.ordered) return
     this.#ordered--
     this.#obstacles--
@@ -125,6 +136,7 @@ export class TaskSet {
   #wait(task: Task): false {
     task.state = "queued"
     this.#dormant.push(task)
+    this.concerns++
     return false
   }
 

@@ -8,6 +8,7 @@ import { TaskSet } from "./task-set.ts"
 /** What the task sets need of their logical unit. */
 export interface TaskSetsUser {
   readonly control: Control
+  readonly logParameters: { readonly comparing: number }
   itls(): Iterable<ItlNexus>
   run(task: Task): void
   /** Ends a task whose execution has ended. */
@@ -36,20 +37,25 @@ export class TaskSets {
 
   /** For the tasks of a new nexus. */
   forNexus(): TaskSet {
-    const { separateTaskSets, restrictedReordering } = this.#user.control
-    return separateTaskSets ? new TaskSet(restrictedReordering) : this.#shared
+    return this.#user.control.separateTaskSets ? this.#arranged(new TaskSet()) : this.#shared
   }
 
-  /** Has the task sets follow the control mode page. Tasks stay in the set they are in. */
+  /** Has the task sets follow the control mode page, and the thresholds of log parameters. Tasks stay in the set they are in. */
   arrange(): void {
-    const { separateTaskSets, restrictedReordering } = this.#user.control
-    this.#shared.restricted = restrictedReordering
+    const { separateTaskSets } = this.#user.control
+    this.#arranged(this.#shared)
     for (const itl of this.#user.itls()) {
       if (!separateTaskSets) itl.set = this.#shared
       else if (itl.set === this.#shared) itl.set = new TaskSet()
-      itl.set.restricted = restrictedReordering
+      this.#arranged(itl.set)
     }
     for (const { set } of this.#user.itls()) if (set.waiting) this.dispatch(set)
+  }
+
+  #arranged(set: TaskSet): TaskSet {
+    set.restricted = this.#user.control.restrictedReordering
+    set.watched = this.#user.logParameters.comparing > 0
+    return set
   }
 
   /** Has those that waited run, as far as they may. */
