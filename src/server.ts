@@ -8,7 +8,8 @@ import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openDevice } from "./control/devices.ts"
-import { type Identity, type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { ReservationFile } from "./control/reservations/reservation-file.ts"
 import { SavedPagesFile } from "./control/saved-pages.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
@@ -54,6 +55,7 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
+  readonly reservations: ReservationFile
   readonly savedPages: SavedPagesFile
 }
 
@@ -120,7 +122,7 @@ class Composition implements Server {
     })
     for (const lun of configuration.luns) {
       const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(lun, unit))
+      target.addLogicalUnit(lun.lun, unit.device, unitOptions(unit))
     }
     this.#entity.addTarget(target)
   }
@@ -132,8 +134,8 @@ class Composition implements Server {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const savedPages = await this.#savedPages(claim)
-      const unit = { target, configuration, device, claim, savedPages }
+      const { reservations, savedPages } = await this.#openState(claim)
+      const unit = { target, configuration, device, claim, reservations, savedPages }
       this.#units.push(unit)
       return unit
     } catch (error) {
@@ -142,10 +144,13 @@ class Composition implements Server {
     }
   }
 
-  async #savedPages(claim: IdentityClaim): Promise<SavedPagesFile> {
+  /** What outlives a restart. */
+  async #openState(claim: IdentityClaim): Promise<Pick<Unit, "reservations" | "savedPages">> {
     const { stateFolder, log } = this.#around
     try {
-      return await SavedPagesFile.open(stateFolder, claim.naa, log)
+      const reservations = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+      const savedPages = await SavedPagesFile.open(stateFolder, claim.naa, log)
+      return { reservations, savedPages }
     } catch (error) {
       await claim.release()
       throw error
@@ -182,10 +187,9 @@ class Composition implements Server {
   }
 }
 
-function unitOptions(configuration: LogicalUnitConfiguration, unit: Unit): DiskUnitOptions {
-  const { claim, savedPages } = unit
-  const { serial, naa }: Identity = claim
+function unitOptions({ configuration, claim, reservations, savedPages }: Unit): DiskUnitOptions {
   const { vendor, product, revision, blockSize } = configuration
+  const { serial, naa } = claim
   return {
     identity: {
       serial,
@@ -196,6 +200,7 @@ function unitOptions(configuration: LogicalUnitConfiguration, unit: Unit): DiskU
     },
     savedPages,
     ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
+    reservationStore: reservations,
   }
 }
 

@@ -84,6 +84,17 @@ export interface BlockDevice {
   discard(offsetBytes: number, lengthBytes: number, task?: object): Completion
   /** Makes the run read as zeroes and keeps its storage (writes to it can't run out of space afterwards). */
   writeZeroes(offsetBytes: number, lengthBytes: number, fua: boolean, task?: object): Completion
+  /**
+   * Copies a run of `source`, perhaps this device itself, without its passing through here; the two runs don't overlap.
+   * False: it can't, and some of the run may have been copied. Absent: it never can.
+   */
+  copyFrom?(
+    source: BlockDevice,
+    sourceOffsetBytes: number,
+    offsetBytes: number,
+    lengthBytes: number,
+    task?: object,
+  ): Eventually<boolean>
   /** The extents covering [offset, offset+length), in order, at most `countMax` of them, neighbours differing. */
   extents(offsetBytes: number, lengthBytes: number, countMax: number): Eventually<Extent[]>
   /** Ends what waits on behalf of `task` with "cancelled"; what the system already has goes on to its end. */

@@ -5,6 +5,7 @@ import { EXTENTS_MAX, FALLOCATE_STEP_BYTES, ZEROES_WRITTEN_BYTES_MAX } from "../
 import { type BlockDevice, type BlockDeviceFeatures, BlockError, type Extent } from "./block-device.ts"
 import { BufferedIo } from "./buffered-io.ts"
 import { DirectIo } from "./direct-io.ts"
+import { copyFileRange } from "./copy-file-range.ts"
 import { blockErrorOf } from "./errors.ts"
 import { readExtents } from "./extents.ts"
 import { Flusher } from "./flusher.ts"
@@ -137,6 +138,26 @@ export abstract class KernelStore implements BlockDevice {
     return this.tracked(
       readExtents(this.setup, libc, offsetBytes, lengthBytes, Math.min(countMax, EXTENTS_MAX)),
     )
+  }
+
+  /** By copy_file_range(2), which on some filesystems shares the storage. Not past the page cache. */
+  copyFrom(
+    source: BlockDevice,
+    sourceOffsetBytes: number,
+    offsetBytes: number,
+    lengthBytes: number,
+  ): Eventually<boolean> {
+    if (!(source instanceof KernelStore) || this.setup.cache === "direct" || source.setup.cache === "direct")
+      return false
+    source.#admit(sourceOffsetBytes, lengthBytes)
+    this.#admitChange(offsetBytes, lengthBytes)
+    let copied = false
+    const copying = source.tracked(
+      copyFileRange(source.setup, sourceOffsetBytes, this.setup, offsetBytes, lengthBytes).then((done) => {
+        copied = done
+      }),
+    )
+    return this.tracked(this.#settled(copying, false)).then(() => copied)
   }
 
   /** Nothing waits here on its own account: what was asked for, the system has. */

@@ -29,6 +29,14 @@ export interface Libc {
   fallocate(fd: number, mode: number, offsetBytes: number, lengthBytes: number): Promise<number>
   lseek(fd: number, offsetBytes: number, whence: number): Promise<number>
   flock(fd: number, operation: number): Promise<number>
+  /** Absent where the C library is too old. The number of bytes copied, which may be fewer. */
+  copyFileRange?(
+    fromFd: number,
+    fromBytes: number,
+    toFd: number,
+    toBytes: number,
+    lengthBytes: number,
+  ): Promise<number>
   /** Alignment O_DIRECT asks of memory and of offsets on this file, in bytes; undefined when it doesn't say. */
   directAlignment(fd: number): { memory: number; offset: number } | undefined
   /** Where the memory is; undefined for kinds that have no fixed place. It stays there as long as it lives. */
@@ -90,6 +98,9 @@ function bind(koffi: Koffi): Libc {
   const lseek = library.func("int64_t lseek(int, int64_t, int)")
   const flock = library.func("int flock(int, int)")
   const statx = library.func("int statx(int, const char *path, int, unsigned int, void *out)") as Native
+  const copyFileRange = bindOptional(() =>
+    library.func("long copy_file_range(int, void *from, int, void *to, size_t, unsigned int)"),
+  )
   const queue = new CallQueue()
   const iovec = new Iovec()
   const addresses = new WeakMap<ArrayBufferLike, number>()
@@ -116,7 +127,24 @@ function bind(koffi: Koffi): Libc {
     fallocate: (fd, mode, offset, length) => queue.run(koffi, fallocate, fd, mode, offset, length),
     lseek: (fd, offset, whence) => queue.run(koffi, lseek, fd, offset, whence),
     flock: (fd, operation) => queue.run(koffi, flock, fd, operation),
+    ...(copyFileRange && {
+      // The call reads and writes the offsets where they lie; the queue's callback keeps them until it has ended.
+      copyFileRange: (fromFd, fromBytes, toFd, toBytes, length) => {
+        const from = BigInt64Array.of(BigInt(fromBytes))
+        const to = BigInt64Array.of(BigInt(toBytes))
+        return queue.run(koffi, copyFileRange, fromFd, from, toFd, to, length, 0)
+      },
+    }),
     directAlignment: (fd) => directAlignment(statx, fd),
+  }
+}
+
+/** A call that older C libraries don't have. */
+function bindOptional<T>(bindCall: () => T): T | undefined {
+  try {
+    return bindCall()
+  } catch {
+    return undefined
   }
 }
 

@@ -57,6 +57,27 @@ export const UNMAP_DESCRIPTORS_MAX = 256
 export const LBA_STATUS_DESCRIPTORS_MAX = 256
 /** What one PRE-FETCH reads ahead, in bytes; the rest of its range is left alone. */
 export const PREFETCH_BYTES_MAX = 8 * 1024 * 1024
+/** Copy operations of one logical unit at once; one more gets BUSY. */
+export const COPIES_MAX = 16
+/** Ended copy operations a logical unit remembers for one nexus, for it to ask about. */
+export const COPY_RESULTS_MAX = 64
+/** CSCD descriptors, segment descriptors, and bytes of both, in the parameter list of one EXTENDED COPY. */
+export const CSCD_DESCRIPTORS_MAX = 64
+export const SEGMENT_DESCRIPTORS_MAX = 256
+export const COPY_DESCRIPTORS_BYTES_MAX = 16 * 1024
+/** One step of a copy, in bytes, and how many of one operation are under way: with memory of its own each. */
+export const COPY_STEP_BYTES = 1024 * 1024
+export const COPY_DEPTH = 2
+/** What a copy zeroes in one step, in bytes. */
+export const COPY_ZERO_STEP_BYTES = 64 * 1024 * 1024
+/** ROD tokens one logical unit knows, those no longer valid included, and ranges of one. */
+export const ROD_TOKENS_MAX = 256
+export const ROD_RANGES_MAX = 64
+/** What one ROD token may represent, and one WRITE USING TOKEN write, in bytes. */
+export const ROD_BYTES_MAX = 1024 * 1024 * 1024
+/** For how long an unused ROD token stays valid when nobody says, and at most, in ms. */
+export const ROD_TOKEN_INACTIVITY_MS = 60_000
+export const ROD_TOKEN_INACTIVITY_MS_MAX = 600_000
 /** What a task that compares or fills holds beside its step of data, in bytes. */
 export const SCRATCH_BYTES = 128 * 1024
 /** Largest read or write of a file that may be done on the event loop, in the page cache, in bytes. */
@@ -123,6 +144,10 @@ export const LOG_PARAMETERS_BYTES_MAX = 4096
 export const SELF_TEST_BYTES_PER_SECOND = 128 * 1024 * 1024
 /** Longest parameter list of a MODE SELECT, in bytes. */
 export const MODE_PARAMETERS_BYTES_MAX = 4096
+/** Registrations of one logical unit (PERSISTENT RESERVE OUT), one per I_T nexus; for one more there are insufficient resources. */
+export const PERSISTENT_REGISTRATIONS_MAX = 1024
+/** Longest parameter list of a PERSISTENT RESERVE OUT, in bytes: TransportIDs of initiator ports to be registered as well. */
+export const PERSISTENT_RESERVE_LIST_BYTES_MAX = 64 * 1024
 /** Longest answer to SendTargets an initiator takes, in bytes. */
 export const SEND_TARGETS_BYTES_MAX = 4 * 1024 * 1024
 /** Requests of one session that came ahead of their turn, with their data, in bytes. */

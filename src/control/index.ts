@@ -31,4 +31,5 @@ export {
   IdentityStore,
   type IdentitySubject,
 } from "./identity/identity-store.ts"
+export { ReservationFile } from "./reservations/reservation-file.ts"
 export { formatBytes, parseSize } from "./sizes.ts"

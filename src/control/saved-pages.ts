@@ -1,9 +1,10 @@
-import { mkdir, readFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { SanletError } from "../base/errors.ts"
 import type { Log } from "../base/log.ts"
+import { Turns } from "../base/turns.ts"
 import type { PageValues, SavedPages } from "../scsi/sam/saved-pages.ts"
-import { replaceFile, syncFolder } from "./durable-file.ts"
+import { makeFolder, replaceFile } from "./durable-file.ts"
 
 /**
  * The saved mode pages of a logical unit, in a file of their own:
@@ -13,7 +14,7 @@ import { replaceFile, syncFolder } from "./durable-file.ts"
 export class SavedPagesFile implements SavedPages {
   readonly #path: string
   #values: PageValues
-  #saving: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   private constructor(path: string, values: PageValues) {
     this.#path = path
@@ -40,18 +41,13 @@ export class SavedPagesFile implements SavedPages {
   }
 
   /** One after the other. Rejects with what node:fs has to say. */
-  save(values: PageValues): Promise<void> {
-    const saved = this.#saving.then(async () => {
-      const folder = dirname(this.#path)
-      if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined) {
-        await syncFolder(dirname(folder))
-      }
+  async save(values: PageValues): Promise<void> {
+    await this.#turns.take(async () => {
+      await makeFolder(dirname(this.#path))
       const hex = [...values].map(([name, bytes]) => [name, Buffer.from(bytes).toString("hex")])
       await replaceFile(this.#path, `${JSON.stringify(Object.fromEntries(hex), null, 2)}\n`)
       this.#values = values
     })
-    this.#saving = saved.catch(() => {})
-    return saved
   }
 }
 

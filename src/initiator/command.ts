@@ -10,20 +10,20 @@ export interface ScsiRequest {
   /** 6 to 260 bytes. */
   readonly cdb: Uint8Array
   /** What is written; with dataIn: a bidirectional command. */
-  readonly dataOut?: Uint8Array
+  readonly dataOut?: Uint8Array | undefined
   /** Where what is read goes. */
-  readonly dataIn?: Uint8Array
+  readonly dataIn?: Uint8Array | undefined
   /** TaskAttribute of SAM-5, numbered as iSCSI does; default: simple. */
   readonly attribute?: number
   /** Aborts it: ABORT TASK goes to the target, and the promise rejects with the signal's reason once the buffers are free. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** From submission to the response; then it is aborted. Infinity: never. Default: some time behind COMMAND_DEADLINE_MS. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   /**
    * Whether it may be sent again when the connection is lost before its response: only what has the same result
    * when carried out twice. Default: no; it then fails with OutcomeUnknownError.
    */
-  readonly replay?: boolean
+  readonly replay?: boolean | undefined
 }
 
 /** How a SCSI command has ended. */

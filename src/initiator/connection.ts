@@ -170,11 +170,7 @@ export class InitiatorConnection implements DatamoverUpcalls, RunningNumbers {
     const ahs = encodeAhs(request.cdb, dataOut && dataIn ? dataIn.length : undefined)
     const header = ahs ? joined(this.header.bytes, ahs) : this.header.bytes
     if (!dataOut && !dataIn) return this.datamover.sendControl(header)
-    const buffers: CommandBuffers = {
-      ...(dataOut && { dataOut }),
-      ...(dataIn && { dataIn }),
-      unsolicitedBytes,
-    }
+    const buffers: CommandBuffers = { dataOut, dataIn, unsolicitedBytes }
     const immediate = immediateBytes > 0 ? dataOut!.subarray(0, immediateBytes) : undefined
     this.datamover.sendCommand(header, buffers, immediate)
     if (unsolicitedBytes > immediateBytes)

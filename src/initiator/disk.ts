@@ -127,21 +127,17 @@ export class Disk {
 
   /** Reads into.length bytes, whole blocks, from block `lba` on. */
   readBlocks(lba: number, into: Uint8Array, options: OperationOptions = {}): Promise<void> {
-    return this.#transfer("READ", lba, into, options, (from, count, part) => ({
-      ...this.#unit.request(forms.read(from, count), options),
-      dataIn: part,
-      replay: true,
-    }))
+    return this.#transfer("READ", lba, into, options, (from, count, part) =>
+      this.#unit.request(forms.read(from, count), options, { dataIn: part, replay: true }),
+    )
   }
 
   /** Writes from.length bytes, whole blocks, to block `lba` and on. `from` is lent until the promise settles. */
   async writeBlocks(lba: number, from: Uint8Array, options: WriteOptions = {}): Promise<void> {
     const fua = options.fua === true && this.modes.dpoFua
-    await this.#transfer("WRITE", lba, from, options, (at, count, part) => ({
-      ...this.#unit.request(forms.write(at, count, fua), options),
-      dataOut: part,
-      replay: true,
-    }))
+    await this.#transfer("WRITE", lba, from, options, (at, count, part) =>
+      this.#unit.request(forms.write(at, count, fua), options, { dataOut: part, replay: true }),
+    )
     if (options.fua && !fua) await this.flush(options)
   }
 
@@ -156,20 +152,16 @@ export class Disk {
 
   /** Everything acknowledged before is on stable storage then. */
   async flush(options: OperationOptions = {}): Promise<void> {
-    await this.#unit.operate("SYNCHRONIZE CACHE", {
-      ...this.#unit.request(cdb.synchronizeCache10(), options),
-      replay: true,
-    })
+    const request = this.#unit.request(cdb.synchronizeCache10(), options, { replay: true })
+    await this.#unit.operate("SYNCHRONIZE CACHE", request)
   }
 
   /** Whether the blocks hold just these bytes. */
   async verifyBlocks(lba: number, expected: Uint8Array, options: OperationOptions = {}): Promise<boolean> {
     try {
-      await this.#transfer("VERIFY", lba, expected, options, (from, count, part) => ({
-        ...this.#unit.request(forms.verify(from, count, true), options),
-        dataOut: part,
-        replay: true,
-      }))
+      await this.#transfer("VERIFY", lba, expected, options, (from, count, part) =>
+        this.#unit.request(forms.verify(from, count, true), options, { dataOut: part, replay: true }),
+      )
       return true
     } catch (error) {
       if (isSense(error, SenseKey.miscompare)) return false
@@ -181,8 +173,8 @@ export class Disk {
   async checkBlocks(lba: number, countBlocks: number, options: OperationOptions = {}): Promise<void> {
     this.#checkRange(lba, countBlocks)
     for (const part of parts(lba, countBlocks, 0xffff)) {
-      const request = this.#unit.request(forms.verify(part.lba, part.countBlocks, false), options)
-      await this.#unit.operate("VERIFY", { ...request, replay: true })
+      const command = forms.verify(part.lba, part.countBlocks, false)
+      await this.#unit.operate("VERIFY", this.#unit.request(command, options, { replay: true }))
     }
   }
 
@@ -208,10 +200,8 @@ export class Disk {
     const dataOut = new Uint8Array(expected.length * 2)
     dataOut.set(expected)
     dataOut.set(replacement, expected.length)
-    const request = {
-      ...this.#unit.request(forms.compareAndWrite(lba, count, options.fua === true), options),
-      dataOut,
-    }
+    const command = forms.compareAndWrite(lba, count, options.fua === true)
+    const request = this.#unit.request(command, options, { dataOut })
     try {
       await this.#unit.operate("COMPARE AND WRITE", request, lba, lba + count)
       return true
@@ -249,7 +239,7 @@ export class Disk {
     const dataOut = forms.unmapParameters(list)
     const from = Math.min(...list.map(({ lba }) => lba))
     const to = Math.max(...list.map(({ lba, countBlocks }) => lba + countBlocks))
-    const request = { ...this.#unit.request(cdb.unmap(dataOut.length), options), dataOut, replay: true }
+    const request = this.#unit.request(cdb.unmap(dataOut.length), options, { dataOut, replay: true })
     await this.#unit.operate("UNMAP", request, from, to)
   }
 
@@ -270,7 +260,7 @@ export class Disk {
     const max = Math.min(this.limits.writeSameBlocks || WRITE_SAME_BLOCKS, 0xffffffff)
     for (const part of parts(lba, countBlocks, max)) {
       const command = forms.writeSame(part.lba, part.countBlocks, options.unmap === true)
-      const request = { ...this.#unit.request(command, options), dataOut: block, replay: true }
+      const request = this.#unit.request(command, options, { dataOut: block, replay: true })
       await this.#unit.operate("WRITE SAME", request, part.lba, part.lba + part.countBlocks)
     }
   }
@@ -301,11 +291,8 @@ export class Disk {
   async getLbaStatus(lba: number, options: OperationOptions = {}): Promise<BlockStatus[]> {
     this.#checkRange(lba, 1)
     const dataIn = new Uint8Array(LBA_STATUS_BYTES)
-    const request = {
-      ...this.#unit.request(cdb.getLbaStatus(lba, dataIn.length), options),
-      dataIn,
-      replay: true,
-    }
+    const command = cdb.getLbaStatus(lba, dataIn.length)
+    const request = this.#unit.request(command, options, { dataIn, replay: true })
     const { dataInBytes } = await this.#unit.operate("GET LBA STATUS", request)
     const view = new DataView(dataIn.buffer)
     const end = Math.min(dataInBytes, 4 + view.getUint32(0))
@@ -326,13 +313,8 @@ export class Disk {
   /** Any command; resolves with any status. It isn't repeated by itself, and not replayed unless told so. */
   execute(command: Uint8Array, options: ExecuteOptions = {}): Promise<ScsiResult> {
     const { dataOut, dataIn, replay, attribute } = options
-    const request: ScsiRequest = {
-      ...this.#unit.request(command, options),
-      ...(dataOut && { dataOut }),
-      ...(dataIn && { dataIn }),
-      ...(replay !== undefined && { replay }),
-      ...(attribute !== undefined && { attribute }),
-    }
+    const plain = this.#unit.request(command, options, { dataOut, dataIn, replay })
+    const request = attribute === undefined ? plain : { ...plain, attribute }
     // What it changes is unknown: unless it only reads, no write is safe to be replayed while it is under way.
     const reads = dataIn !== undefined && dataOut === undefined
     const change = { from: 0, to: Number.POSITIVE_INFINITY, changeIndex: -1, overlapped() {} }
@@ -375,8 +357,13 @@ export class Disk {
     this.#checkRange(lba, count)
     options.signal?.throwIfAborted()
     const one = async (from: number, countBlocks: number, part: Uint8Array) => {
-      const [changedFrom, changedTo] = title === "WRITE" ? [from, from + countBlocks] : [0, 0]
-      const result = await this.#unit.operate(title, request(from, countBlocks, part), changedFrom, changedTo)
+      const changed = title === "WRITE"
+      const result = await this.#unit.operate(
+        title,
+        request(from, countBlocks, part),
+        changed ? from : 0,
+        changed ? from + countBlocks : 0,
+      )
       const moved = title === "READ" ? result.dataInBytes : result.dataOutBytes
       if (moved !== part.length) throw new ShortTransferError(title, moved, part.length)
     }

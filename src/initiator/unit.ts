@@ -21,6 +21,10 @@ import {
   type UnitModes,
 } from "./unit-info.ts"
 
+/** What a request has besides its CDB. */
+type Moves = Pick<ScsiRequest, "dataIn" | "dataOut" | "replay">
+const NOTHING: Moves = {}
+
 /**
  * A logical unit in use: what it has said of itself, the commands sent there, and the look at it after the session was
  * lost and has come back.
@@ -119,13 +123,16 @@ export class Unit implements OperationHost {
     this.#unwatch?.()
   }
 
-  request(command: Uint8Array, options: OperationOptions): ScsiRequest {
-    const timeoutMs = options.timeoutMs ?? this.options.timeoutMs
+  /** All requests are made here, with all fields: objects of one shape are cheap. */
+  request(command: Uint8Array, options: OperationOptions, moves: Moves = NOTHING): ScsiRequest {
     return {
       lun: this.lun,
       cdb: command,
-      ...(options.signal && { signal: options.signal }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
+      dataOut: moves.dataOut,
+      dataIn: moves.dataIn,
+      signal: options.signal,
+      timeoutMs: options.timeoutMs ?? this.options.timeoutMs,
+      replay: moves.replay,
     }
   }
 

@@ -185,9 +185,9 @@ export interface TargetDatamover extends Datamover {
 /** The buffers of a SCSI command, for the initiator's datamover (DataDescriptorOut, DataDescriptorIn). */
 export interface CommandBuffers {
   /** What is written: its length is the Expected Data Transfer Length of a write. */
-  readonly dataOut?: Uint8Array
+  readonly dataOut?: Uint8Array | undefined
   /** Where what is read goes. */
-  readonly dataIn?: Uint8Array
+  readonly dataIn?: Uint8Array | undefined
   /** Immediate plus unsolicited non-immediate bytes of dataOut: those the iSCSI layer sends itself, with sendControl. */
   readonly unsolicitedBytes: number
 }

@@ -11,7 +11,9 @@ export {
 export { LogicalUnit } from "./sam/logical-unit.ts"
 export type { ModePage } from "./sam/mode-page.ts"
 export type { CounterParameter, ListParameter, LogCounter, LogPage } from "./sam/log-page.ts"
-export { Nexus, type NexusIdentity } from "./sam/nexus.ts"
+export { Nexus, type NexusIdentity, type TargetPort } from "./sam/nexus.ts"
+export type { PersistentReservation, PersistentState, Registration } from "./sam/persistent-state.ts"
+export type { ReservationStore } from "./sam/reservation-store.ts"
 export type { PageValues, SavedPages } from "./sam/saved-pages.ts"
 export { ScsiTarget, type ScsiTargetOptions } from "./sam/scsi-target.ts"
 export { Task, TaskAttribute, type TaskState } from "./sam/task.ts"
@@ -42,4 +44,5 @@ export {
   SenseKey,
 } from "./spec/sense.ts"
 export { ascText, senseKeyText, senseText } from "./spec/sense-text.ts"
+export { PersistentType } from "./spec/persistent-type.ts"
 export { Status } from "./spec/status.ts"

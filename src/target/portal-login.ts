@@ -248,9 +248,7 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
       target?.sessionEnded(ended)
     })
     session.user = target
-      ? new ScsiPort(session, target.scsi, login.portalGroupTag, () =>
-          target.endSessions("target cold reset"),
-        )
+      ? new ScsiPort(session, target.scsi, () => target.endSessions("target cold reset"))
       : new DiscoveryUser()
     this.#occupy(session, login.cid)
     this.#entity.sessions.add(session)

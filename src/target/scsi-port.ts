@@ -5,7 +5,7 @@ import type { SessionUser, TaskManagement } from "../iscsi/session/session-user.
 import type { TargetConnection } from "../iscsi/session/target-connection.ts"
 import type { TargetSession } from "../iscsi/session/target-session.ts"
 import { RejectReason, TaskManagementFunction, TaskManagementResponseCode } from "../iscsi/spec/index.ts"
-import { Nexus } from "../scsi/sam/nexus.ts"
+import { Nexus, type TargetPort } from "../scsi/sam/nexus.ts"
 import type { ScsiTarget } from "../scsi/sam/scsi-target.ts"
 import type { TaskAttribute } from "../scsi/sam/task.ts"
 import { encodeSense } from "../scsi/spec/sense.ts"
@@ -18,6 +18,12 @@ const CDB_BYTES = 16
 
 const NO_AHS: AdditionalHeaders = {}
 
+/** The SCSI port a portal group is (RFC 7143 §3.4.1 b). Its tag is the relative target port identifier as well. */
+export const targetPort = (targetName: string, portalGroupTag: number): TargetPort => ({
+  targetPortName: `${targetName},t,0x${portalGroupTag.toString(16).padStart(4, "0")}`,
+  relativeTargetPort: portalGroupTag,
+})
+
 /**
  * The SCSI port of a session: joins it to the SCSI target. The last place that knows iSCSI, and the first that knows
  * SCSI.
@@ -29,11 +35,8 @@ export class ScsiPort implements SessionUser {
   #detached: Promise<void> | undefined
   readonly #onColdReset: () => void
 
-  /**
-   * `relativePort`: 1 to 65535, which of the target's ports this is. `onColdReset`: a TARGET COLD RESET has been answered;
-   * it ends all of the target's sessions (RFC 7143 §11.5.1).
-   */
-  constructor(session: TargetSession, scsi: ScsiTarget, relativePort: number, onColdReset: () => void) {
+  /** `onColdReset`: a TARGET COLD RESET has been answered; it ends all of the target's sessions (RFC 7143 §11.5.1). */
+  constructor(session: TargetSession, scsi: ScsiTarget, onColdReset: () => void) {
     const { initiatorName, isid, targetName = "", portalGroupTag } = session.identity
     this.#session = session
     this.#scsi = scsi
@@ -41,8 +44,7 @@ export class ScsiPort implements SessionUser {
     this.nexus = new Nexus({
       initiatorPortName: `${initiatorName},i,0x${isid.toString(16).padStart(12, "0")}`,
       initiatorName,
-      targetPortName: `${targetName},t,0x${portalGroupTag.toString(16).padStart(4, "0")}`,
-      relativeTargetPort: relativePort,
+      ...targetPort(targetName, portalGroupTag),
     })
     scsi.attachNexus(this.nexus)
   }

@@ -8,12 +8,14 @@ import type { KeyPreferences } from "../iscsi/login/keys.ts"
 import { sendScsiEvent } from "../iscsi/session/async-messages.ts"
 import type { SessionEnd, TargetSession } from "../iscsi/session/target-session.ts"
 import { ScsiTarget } from "../scsi/sam/scsi-target.ts"
+import type { TargetPort } from "../scsi/sam/nexus.ts"
 import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
 import { Asc, encodeSense, SenseKey } from "../scsi/spec/sense.ts"
 import { parseIscsiName } from "../wire/text.ts"
 import { AccessList, type AccessOptions } from "./access.ts"
 import { NetworkEntity, type NetworkEntityOptions, type PortalOptions } from "./network-entity.ts"
 import type { Portal } from "./portal.ts"
+import { targetPort } from "./scsi-port.ts"
 
 export interface TargetOptions {
   /** iSCSI name: iqn., eui. or naa. (RFC 7143 §4.2.7). */
@@ -53,6 +55,8 @@ export class Target {
   readonly scsi: ScsiTarget
   readonly #sessions = new Set<TargetSession>()
   #entity: NetworkEntity | undefined
+  /** Groups of the portals there are; set by the network entity it is added to. */
+  listeningGroups: () => Iterable<number> = () => []
 
   /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS. */
   constructor(options: TargetOptions) {
@@ -66,7 +70,8 @@ export class Target {
     this.name = name
     this.options = options
     this.access = new AccessList(options.access)
-    this.scsi = new ScsiTarget({ clock: options.clock ?? systemClock, log: options.log ?? silentLog })
+    const { clock = systemClock, log = silentLog } = options
+    this.scsi = new ScsiTarget({ clock, log, targetPorts: () => this.#ports() })
     this.scsi.onInventoryChange(() => this.#announceInventory())
   }
 
@@ -82,7 +87,9 @@ export class Target {
     if (!Number.isInteger(lun) || lun < 0 || lun >= LUNS_MAX) {
       throw new SanletError("ERR_LUN", `LUN ${lun} is not a whole number from 0 to ${LUNS_MAX - 1}`)
     }
-    const unit = device instanceof DiskUnit ? device : new DiskUnit(device, options)
+    const { clock } = this.options
+    const unit =
+      device instanceof DiskUnit ? device : new DiskUnit(device, { ...(clock && { clock }), ...options })
     this.scsi.addLogicalUnit(lun, unit)
     return unit
   }
@@ -110,6 +117,11 @@ export class Target {
   /** Whether it is reached through portals of this group. */
   isIn(portalGroupTag: number): boolean {
     return this.options.portalGroups?.includes(portalGroupTag) ?? true
+  }
+
+  #ports(): TargetPort[] {
+    const tags = [...new Set(this.listeningGroups())].filter((tag) => this.isIn(tag))
+    return tags.map((tag) => targetPort(this.name, tag))
   }
 
   sessions(): SessionInfo[] {

@@ -3,33 +3,54 @@
  *
  * A CRC is a remainder modulo a polynomial P, so bytes may be replaced by any others that are congruent. Row by row of
  * 16 bytes, from the front, what stands there is taken away and added (xor) to rows behind it, until a few rows are
- * left for the tables. There are two ways, each moving all 16 columns alike, since moving along a column is the same
+ * left for the tables. There are three ways, each moving all 16 columns alike, since moving along a column is the same
  * for every column:
  *
- * - Sparse: P divides a polynomial of eight terms whose exponents are multiples of a row. So a row may simply be added
- *   to seven others, the farthest 79 rows on (Russell, "Chorba: A novel CRC32 implementation", 2024).
+ * - Far: P divides a polynomial of four terms whose exponents are multiples of a byte. So a byte may simply be added to
+ *   three others, the farthest 5 KiB on (after Russell, "Chorba: A novel CRC32 implementation", 2024). Half the work
+ *   of the next, where there is much to sum.
+ * - Sparse: P divides a polynomial of eight terms whose exponents are multiples of a row. So a row may be added to
+ *   seven others, the farthest 79 rows on.
  * - Look-up: each byte of a row becomes four bytes in four rows close by, found half a byte at a time (i8x16.swizzle).
  */
 
 const ROW_BYTES = 16
-/** How many rows on a row is added to: 1 = the sum of x^-(128·d) over these d, modulo P. Found by search. */
-const SPARSE_ROWS = [4, 8, 21, 61, 67, 78, 79] as const
+/** Rows done before it is looked whether there are more. */
+const TURN_BYTES = 4 * ROW_BYTES
+
+/** A way to add each row to others behind it; all rows but the last `farthest` bytes. */
+interface Relation {
+  /** How many bytes on: 1 = the sum of x^-(8·d) over these d, modulo P, rising. */
+  readonly distances: readonly number[]
+  /** From so many bytes on it pays. */
+  readonly paysBytes: number
+}
+
+/** Found by search: the nearest of three that aren't so near that a row is wanted back before the processor has let go of it. */
+const FAR: Relation = { distances: [1278, 1565, 5424], paysBytes: 20480 }
+/** Found by search: in rows, since what isn't far has to lie as it was stored. */
+const SPARSE: Relation = {
+  distances: [4, 8, 21, 61, 67, 78, 79].map((rows) => rows * ROW_BYTES),
+  paysBytes: 1344,
+}
 /** In which rows after its own a byte's four others lie: nearest such that every value has one representation. */
 const LOOK_UP_ROWS = [4, 5, 7, 9] as const
-/** Rows done before it is looked whether there are more. */
-const SPARSE_TURN_ROWS = 4
-const SPARSE_BYTES = SPARSE_ROWS.at(-1)! * ROW_BYTES
 const LOOK_UP_BYTES = LOOK_UP_ROWS.at(-1)! * ROW_BYTES
 
+const farthest = ({ distances }: Relation): number => distances.at(-1)!
+
 /**
- * The module's memory: the look-up tables; what is left of rows at the moment, with zeroes before it; a place for bytes
- * that are summed but lie elsewhere; and from LENT_AT on memory for who wants his bytes to be here from the start.
+ * The module's memory: the look-up tables; the rows a relation has done, with zeroes before them; what it leaves over, for
+ * each; a place for bytes that are summed but lie elsewhere; and from LENT_AT on memory for who wants his bytes to be
+ * here from the start.
  */
 const TABLES_AT = 0
 const TABLE_BYTES = 16
-const LEFT_AT = 4096
+const DONE_AT = 8192
 const PART_BYTES_MAX = 65536
-const COPY_AT = LEFT_AT + PART_BYTES_MAX
+const FAR_REST_AT = DONE_AT + PART_BYTES_MAX + TURN_BYTES
+const SPARSE_REST_AT = FAR_REST_AT + 8192
+const COPY_AT = SPARSE_REST_AT + 2048
 const LENT_AT = COPY_AT + PART_BYTES_MAX
 const PAGE_BYTES = 65536
 
@@ -131,12 +152,12 @@ const PARAMETERS = [[Type.i32], [Type.i32], [Type.i32]]
  * A function (start, end, distance) that goes through the rows in [start, end), at least one; `before` is done once,
  * `others` are its other vectors.
  */
-function eachRow(others: number, before: number[], body: number[], rowsAtATime = 1): number[] {
+function eachRow(others: number, before: number[], body: number[], turnBytes = ROW_BYTES): number[] {
   return [
     ...vector([[...leb(1 + others), Type.v128]]),
     ...before,
     ...[Op.loop, Type.none, ...body],
-    ...[Op.get, START, Op.constI32, ...signedLeb(rowsAtATime * ROW_BYTES), Op.add, Op.set, START],
+    ...[Op.get, START, Op.constI32, ...signedLeb(turnBytes), Op.add, Op.set, START],
     ...[Op.get, START, Op.get, END, Op.ltU, Op.brIf, 0],
     ...[Op.end, Op.end],
   ]
@@ -152,20 +173,19 @@ const addToRow = (rows: number, value: number[]): number[] => [
 ]
 
 /**
- * What is left of each row: that `distance` bytes on, and the rows before it that are added to it. `start` and `end` lie
- * SPARSE_BYTES before what is left, since offsets only go forward.
+ * Does rows by a relation: each is that `distance` bytes on, with the rows before it that are added to it. `start` and
+ * `end` lie the farthest distance before the rows done, since offsets only go forward.
  */
-const sparseFunction = (): number[] => {
+const relationFunction = (relation: Relation): number[] => {
+  const last = farthest(relation)
   const load = (offset: number) => [Op.get, START, ...v128(V128.load, ...at(offset))]
   const row = (offset: number) => [
-    ...[Op.get, START, ...atDistance, ...v128(V128.load, ...at(SPARSE_BYTES + offset))],
-    ...SPARSE_ROWS.flatMap((rows) => [
-      ...[...load(SPARSE_BYTES - rows * ROW_BYTES + offset), ...v128(V128.xor)],
-    ]),
-    ...v128(V128.store, ...at(SPARSE_BYTES + offset)),
+    ...[Op.get, START, ...atDistance, ...v128(V128.load, ...at(last + offset))],
+    ...relation.distances.flatMap((distance) => [...load(last - distance + offset), ...v128(V128.xor)]),
+    ...v128(V128.store, ...at(last + offset)),
   ]
-  const turn = Array.from({ length: SPARSE_TURN_ROWS }, (_, i) => row(i * ROW_BYTES)).flat()
-  return eachRow(0, [], turn, SPARSE_TURN_ROWS)
+  const turn = Array.from({ length: TURN_BYTES / ROW_BYTES }, (_, i) => row(i * ROW_BYTES)).flat()
+  return eachRow(0, [], turn, TURN_BYTES)
 }
 
 /** Adds each row to the one `distance` bytes on. */
@@ -206,7 +226,7 @@ function lookUpFunction(): number[] {
 }
 
 function moduleBytes(pages: number): Uint8Array {
-  const functions = [sparseFunction(), spreadFunction(), lookUpFunction()]
+  const functions = [relationFunction(FAR), relationFunction(SPARSE), spreadFunction(), lookUpFunction()]
   return new Uint8Array([
     ...MAGIC_AND_VERSION,
     ...section(1, vector([[Type.func, ...vector(PARAMETERS), 0]])),
@@ -216,9 +236,10 @@ function moduleBytes(pages: number): Uint8Array {
       7,
       vector([
         [...text("memory"), 2, 0],
-        [...text("sparse"), 0, 0],
-        [...text("spread"), 0, 1],
-        [...text("lookUp"), 0, 2],
+        [...text("far"), 0, 0],
+        [...text("sparse"), 0, 1],
+        [...text("spread"), 0, 2],
+        [...text("lookUp"), 0, 3],
       ]),
     ),
     ...section(10, vector(functions.map((body) => [...leb(body.length), ...body]))),
@@ -231,6 +252,7 @@ type RowFunction = (start: number, end: number, distance: number) => void
 
 interface Module {
   readonly memory: { readonly buffer: ArrayBuffer }
+  readonly far: RowFunction
   readonly sparse: RowFunction
   readonly spread: RowFunction
   readonly lookUp: RowFunction
@@ -286,39 +308,61 @@ export class LongRuns {
     let from = start
     while (end - from > LOOK_UP_BYTES + ROW_BYTES) {
       const part = Math.min(PART_BYTES_MAX, (end - from) & -ROW_BYTES)
-      const goes = Math.max(0, part - SPARSE_BYTES) & (-ROW_BYTES * SPARSE_TURN_ROWS)
-      if (goes > 0) this.#sumMuch(view, from, goes, part, register)
-      else this.#take(view, from, part, LEFT_AT, register)
-      const leftEnd = LEFT_AT + part
-      this.#module.lookUp(LEFT_AT + goes, leftEnd - LOOK_UP_BYTES, 0)
-      register = this.#short(this.#view, leftEnd - LOOK_UP_BYTES, leftEnd, 0)
+      register = this.#part(view, from, part, register)
       from += part
     }
     return this.#short(view, from, end, register)
   }
 
-  /** Sums `goes` bytes to what is left in the rest of [LEFT_AT, LEFT_AT + part). */
-  #sumMuch(view: DataView, from: number, goes: number, part: number, register: number): void {
-    const { sparse, spread } = this.#module
+  #part(view: DataView, from: number, part: number, register: number): number {
     let at = view.byteOffset + from
-    if (view.buffer !== this.#bytes.buffer) {
-      this.#take(view, from, part, COPY_AT, 0)
-      at = COPY_AT
+    let end = at + part
+    if (part < SPARSE.paysBytes) {
+      end = COPY_AT + part
+      at = this.#take(view, from, part)
+      this.#view.setInt32(at, this.#view.getInt32(at, true) ^ register, true)
+    } else {
+      if (view.buffer !== this.#bytes.buffer) {
+        at = this.#take(view, from, part)
+        end = at + part
+      }
+      if (part >= FAR.paysBytes) {
+        end = this.#relate(FAR, at, end, register, FAR_REST_AT)
+        at = FAR_REST_AT
+        register = 0
+      }
+      end = this.#relate(SPARSE, at, end, register, SPARSE_REST_AT)
+      at = SPARSE_REST_AT
     }
-    const stays = LEFT_AT + goes
-    // What is before the first byte is a row that far before it.
-    this.#view.setInt32(LEFT_AT - SPARSE_BYTES, register, true)
-    sparse(LEFT_AT - SPARSE_BYTES, stays - SPARSE_BYTES, at - LEFT_AT)
-    this.#view.setInt32(LEFT_AT - SPARSE_BYTES, 0)
-    this.#bytes.copyWithin(stays, at + goes, at + part)
-    for (const rows of SPARSE_ROWS) {
-      const distance = rows * ROW_BYTES
-      spread(Math.max(LEFT_AT, stays - distance), stays, distance)
-    }
+    this.#module.lookUp(at, end - LOOK_UP_BYTES, 0)
+    return this.#short(this.#view, end - LOOK_UP_BYTES, end, 0)
   }
 
-  #take(view: DataView, from: number, count: number, to: number, register: number): void {
-    this.#bytes.set(new Uint8Array(view.buffer, view.byteOffset + from, count), to)
-    this.#view.setInt32(to, this.#view.getInt32(to, true) ^ register, true)
+  /** Replaces [at, end) by fewer bytes at `restAt`, and returns their end. */
+  #relate(relation: Relation, at: number, end: number, register: number, restAt: number): number {
+    const { far, sparse, spread } = this.#module
+    const last = farthest(relation)
+    const done = (end - at - last) & -TURN_BYTES
+    const doneEnd = DONE_AT + done
+    // What is before the first byte is a row that far before it.
+    this.#view.setInt32(DONE_AT - last, register, true)
+    // One call for both would be a dearer one.
+    if (relation === FAR) far(DONE_AT - last, doneEnd - last, at - DONE_AT)
+    else sparse(DONE_AT - last, doneEnd - last, at - DONE_AT)
+    this.#view.setInt32(DONE_AT - last, 0)
+    this.#bytes.copyWithin(restAt, at + done, end)
+    // Where distances aren't whole rows, the last one of each reaches behind what is done.
+    this.#view.setFloat64(doneEnd, 0)
+    this.#view.setFloat64(doneEnd + 8, 0)
+    for (const distance of relation.distances) {
+      const from = doneEnd - distance
+      spread(from, doneEnd, restAt - from)
+    }
+    return restAt + end - at - done
+  }
+
+  #take(view: DataView, from: number, count: number): number {
+    this.#bytes.set(new Uint8Array(view.buffer, view.byteOffset + from, count), COPY_AT)
+    return COPY_AT
   }
 }

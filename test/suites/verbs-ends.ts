@@ -141,16 +141,22 @@ export class VerbsEnd {
     return { mr: this.mr, offset, length }
   }
 
-  /** Posts a request; whatever isn't given has its default. */
-  post(wrId: number, opcode: number, sgl: ScatterGatherEntry[], fields: Partial<SendRequest> = {}): void {
+  /** Posts a request; whatever isn't given has its default. `more`: another one follows. */
+  post(
+    wrId: number,
+    opcode: number,
+    sgl: ScatterGatherEntry[],
+    fields: Partial<SendRequest> = {},
+    more = false,
+  ): void {
     Object.assign(this.#request, new SendRequest(), { wrId, opcode, sgl }, fields)
-    this.qp.postSend(this.#request)
+    this.qp.postSend(this.#request, more)
     // The request was copied: nobody may look at this one any more.
     Object.assign(this.#request, { wrId: 0xdead, opcode: 99, rkey: 0xdead, sgl: [] })
   }
 
-  send(wrId: number, offset: number, length: number, fields: Partial<SendRequest> = {}): void {
-    this.post(wrId, SendOpcode.send, [this.at(offset, length)], fields)
+  send(wrId: number, offset: number, length: number, fields: Partial<SendRequest> = {}, more = false): void {
+    this.post(wrId, SendOpcode.send, [this.at(offset, length)], fields, more)
   }
 
   write(
@@ -160,8 +166,10 @@ export class VerbsEnd {
     to: Remote,
     toOffset: number,
     fields: Partial<SendRequest> = {},
+    more = false,
   ): void {
-    this.post(wrId, SendOpcode.rdmaWrite, [this.at(offset, length)], { ...remote(to, toOffset), ...fields })
+    const all = { ...remote(to, toOffset), ...fields }
+    this.post(wrId, SendOpcode.rdmaWrite, [this.at(offset, length)], all, more)
   }
 
   read(

@@ -47,7 +47,8 @@ export function queueTests(withEnds: WithEnds): void {
     passive.automatic = false
     for (let i = 0; i < 6; i++) passive.receive(i, 0, 8)
     for (let i = 0; i < 3; i++) active.send(i, 0, 8)
-    await pair.until("the sends", () => active.sends.length === 3)
+    active.read(3, 0, 8, passive.mr, 0) // answered when what was sent before has come
+    await pair.until("the sends", () => active.sends.length === 4)
     await pair.rest()
     assert.equal(passive.receiveCalls, 1)
     const found = [new WorkCompletion(), new WorkCompletion()]
@@ -56,8 +57,8 @@ export function queueTests(withEnds: WithEnds): void {
     assert.equal(passive.receiveCq.poll(found), 2)
     assert.deepEqual(ids(found), [1, 2])
     assert.equal(passive.receiveCq.poll(found), 0)
-    active.send(3, 0, 8)
-    await pair.until("the fourth", () => active.sends.length === 4)
+    active.send(4, 0, 8)
+    await pair.until("the fourth", () => active.sends.length === 5)
     await pair.rest()
     assert.equal(passive.receiveCalls, 1, "not armed")
     assert.equal(passive.receiveCq.poll(found, 0), 0)

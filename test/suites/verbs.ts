@@ -184,8 +184,9 @@ function transferTests(withEnds: WithEnds): void {
     async ({ pair, active, passive }) => {
       passive.receive(1, 0, 100)
       active.memory.set(pattern(32, 7))
-      active.send(1, 0, 32, { inline: true })
+      // What a write has carried is there when a send behind it is.
       active.write(2, 0, 32, passive.mr, 200, { inline: true })
+      active.send(1, 0, 32, { inline: true })
       active.memory.fill(0)
       await pair.until("both", () => succeeded(active, 2) && succeeded(passive, 0, 1))
       same(passive.memory.subarray(0, 32), pattern(32, 7))

@@ -1,6 +1,6 @@
-import { readdir, readFile, unlink } from "node:fs/promises"
+import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { replaceFile, syncFolder } from "../durable-file.ts"
+import { removeFile, replaceFile } from "../durable-file.ts"
 
 /** What tells a file from others. Numbers may need 64 bits, and are decimal text. */
 export interface FileMark {
@@ -71,11 +71,8 @@ function isMark(mark: FileMark | null): boolean {
 const fileOf = (folder: string, record: IdentityRecord): string => join(folder, `${record.naa}.json`)
 
 /** Replaces the record as a whole or not at all, whatever happens to the power. */
-export async function writeRecord(folder: string, record: IdentityRecord): Promise<void> {
-  await replaceFile(fileOf(folder, record), `${JSON.stringify(record, null, 2)}\n`)
-}
+export const writeRecord = (folder: string, record: IdentityRecord): Promise<void> =>
+  replaceFile(fileOf(folder, record), `${JSON.stringify(record, null, 2)}\n`)
 
-export async function removeRecord(folder: string, record: IdentityRecord): Promise<void> {
-  await unlink(fileOf(folder, record))
-  await syncFolder(folder)
-}
+export const removeRecord = (folder: string, record: IdentityRecord): Promise<void> =>
+  removeFile(fileOf(folder, record))

@@ -189,6 +189,11 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
 
   // ------------------------------------------------------------------------------------------ sending
 
+  /** There are requests to send: they leave at once, so that the peer is at work while the turn goes on. */
+  post(): void {
+    if (!this.#inTurn) this.#pump()
+  }
+
   /** There may be something to send: it leaves at the end of the turn. */
   schedule(): void {
     if (this.#scheduled || this.#inTurn) return

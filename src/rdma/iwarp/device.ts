@@ -64,6 +64,11 @@ export class IwarpDevice extends SoftwareDevice {
     this.fpduSize = fpduBytes
   }
 
+  /** What has come is handled before more is read: it is still in the processor's caches. */
+  protected override wake(call: () => void): void {
+    queueMicrotask(call)
+  }
+
   async listen(
     at: { host: string; port: number },
     requested: (request: ConnectionRequest) => void,

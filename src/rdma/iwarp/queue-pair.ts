@@ -6,8 +6,8 @@ export class IwarpQueuePair extends SoftwareQueuePair {
   /** Set once it is given to a connection; there is no second one. */
   connection: IwarpConnection | undefined
 
-  protected override work(): void {
-    this.connection?.schedule()
+  protected override work(more: boolean): void {
+    if (!more) this.connection?.post()
   }
 
   protected override leave(): void {

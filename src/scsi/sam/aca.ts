@@ -1,4 +1,4 @@
-import { cdbBytesOf, OperationCode } from "../spec/operation-code.ts"
+import { cdbBytesOf, OperationCode, PersistentReserveOut } from "../spec/operation-code.ts"
 import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
 import type { Nexus } from "./nexus.ts"
@@ -32,8 +32,21 @@ export function hasNaca(cdb: Uint8Array, command: Command | undefined): boolean 
   return at > 0 && (cdb[at]! & NACA) !== 0
 }
 
-/** PERSISTENT RESERVE OUT with the service action PREEMPT AND ABORT, which may end another's ACA condition. */
-const isPreemptAndAbort = (cdb: Uint8Array): boolean => cdb[0] === 0x5f && (cdb[1]! & 0x1f) === 0x05
+/** PERSISTENT RESERVE OUT with PREEMPT AND ABORT: whose ACA condition it may end shows when it is carried out. */
+const isPreemptAndAbort = (cdb: Uint8Array): boolean =>
+  cdb[0] === OperationCode.persistentReserveOut && (cdb[1]! & 0x1f) === PersistentReserveOut.preemptAndAbort
+
+/**
+ * Whether PREEMPT AND ABORT of the `preempted` nexuses is carried out: an ACA condition doesn't stand in the way of what
+ * preempts the faulted nexus (SPC-4 §5.13.11.2.6).
+ */
+export function mayPreemptDuringAca(
+  { nexus, set }: Task,
+  preempted: ReadonlySet<string> = new Set(),
+): boolean {
+  const faulted = set?.aca?.nexus
+  return faulted === undefined || faulted === nexus || preempted.has(faulted.name)
+}
 
 /**
  * With what a command ends that comes into a task set with an ACA condition (SAM-5 §5.9.3, §5.9.4); undefined: it is

@@ -10,6 +10,7 @@ import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control, UnitAttentionInterlock } from "./control.ts"
 import { Counters } from "./counters.ts"
+import type { Guest } from "./guest.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { InformationalExceptions, ReportingMethod } from "./informational-exceptions.ts"
 import { ItlNexus } from "./itl-nexus.ts"
@@ -49,6 +50,8 @@ export abstract class LogicalUnit {
   readonly logPages: readonly LogPage[] = []
   /** VERSION DESCRIPTORs of the standards it follows, at most eight (SPC-4 §6.4.2). */
   readonly versionDescriptors: readonly number[] = []
+  /** 3PC: there is a copy manager (SPC-4 §6.6.2). */
+  readonly thirdPartyCopy: boolean = false
   /** RMB: the medium can be taken out. */
   readonly removable: boolean = false
   /** NORMACA: commands may have NACA set, and get an ACA condition for it. */
@@ -68,6 +71,7 @@ export abstract class LogicalUnit {
   readonly #sets: TaskSets
   readonly #itls = new Map<Nexus, ItlNexus>()
   readonly #aborted: AbortedTasks
+  readonly #guests = new Set<Guest>()
   #table: CommandTable | undefined
 
   constructor(identity: LogicalUnitIdentity) {
@@ -144,6 +148,16 @@ export abstract class LogicalUnit {
     return this.allTasks().length
   }
 
+  /** Those attached. */
+  get nexuses(): Iterable<Nexus> {
+    return this.#itls.keys()
+  }
+
+  /** Guests there are. */
+  get guestCount(): number {
+    return this.#guests.size
+  }
+
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
     const itl = new ItlNexus(nexus, this.#sets.forNexus())
@@ -168,9 +182,29 @@ export abstract class LogicalUnit {
     const ended = this.#aborted.abort(this.tasksOf(nexus), () => answer)
     for (const set of this.#sets.withAcaOf(nexus)) this.#sets.endAca(set)
     this.#itls.delete(nexus)
-    this.reservation.release(nexus)
+    this.reservation.lose(nexus)
     this.preventingRemoval.delete(nexus)
-    return ended
+    return this.#withGuests(ended, nexus)
+  }
+
+  /** Until the guest is taken out again it is evicted with its nexus, and by a reset. */
+  admitGuest(guest: Guest): void {
+    this.#guests.add(guest)
+  }
+
+  dismissGuest(guest: Guest): void {
+    this.#guests.delete(guest)
+  }
+
+  /** Ends what guests do here for a nexus, or for all; resolves when nothing of it runs any more. */
+  evictGuests(nexus?: Nexus): Promise<void> {
+    const leaving = [...this.#guests].filter((guest) => nexus === undefined || guest.nexus === nexus)
+    return Promise.all(leaving.map((guest) => guest.evict())).then(() => {})
+  }
+
+  #withGuests(ended: Promise<void>, nexus?: Nexus): Promise<void> {
+    if (this.#guests.size === 0) return ended
+    return Promise.all([ended, this.evictGuests(nexus)]).then(() => {})
   }
 
   /** A unit attention condition for every nexus but `except`. */
@@ -254,7 +288,7 @@ export abstract class LogicalUnit {
       throw this.#reportedAttention(task)
     }
     if (command === undefined) throw this.unknownCommand(task)
-    if (this.reservation.conflicts(task.nexus, command)) {
+    if (this.reservation.restricts && this.reservation.conflicts(task.nexus, command, task.cdb)) {
       return this.refuse(task, Status.reservationConflict)
     }
     checkUsage(command, task.cdb, this)
@@ -456,7 +490,7 @@ export abstract class LogicalUnit {
     restorePages(this)
     this.arrangeTaskSets()
     this.establishUnitAttention(asc)
-    return ended
+    return this.#withGuests(ended)
   }
 }
 

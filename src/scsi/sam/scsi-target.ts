@@ -6,7 +6,7 @@ import { Asc } from "../spec/sense.ts"
 import { IncorrectUnit } from "./incorrect-unit.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
 import { decodeLun, isLun } from "./lun.ts"
-import type { LogicalUnitInventory, Nexus } from "./nexus.ts"
+import type { LogicalUnitInventory, Nexus, TargetPort } from "./nexus.ts"
 import type { Task } from "./task.ts"
 import {
   TaskManagementFunction,
@@ -17,6 +17,8 @@ import {
 export interface ScsiTargetOptions {
   readonly clock: Clock
   readonly log?: Log
+  /** The ports of the device, as far as they are known without a nexus to them. */
+  readonly targetPorts?: () => Iterable<TargetPort>
 }
 
 /**
@@ -44,9 +46,11 @@ export class ScsiTarget implements LogicalUnitInventory {
   /** Units on their way out: media operations of a nexus may still run there. */
   readonly #removals = new Set<Promise<unknown>>()
   readonly #inventoryListeners = new Set<() => void>()
+  readonly #ownPorts: () => Iterable<TargetPort>
 
-  constructor({ clock, log = silentLog }: ScsiTargetOptions) {
+  constructor({ clock, log = silentLog, targetPorts = () => [] }: ScsiTargetOptions) {
     this.#clock = clock
+    this.#ownPorts = targetPorts
     this.#log = log
     this.#nowhere.log = log
   }
@@ -92,14 +96,18 @@ export class ScsiTarget implements LogicalUnitInventory {
     this.#byLun.delete(lun)
     this.#units[lun] = undefined
     const removal = Promise.all([...this.#nexuses].map((nexus) => unit.withdrawFrom(nexus)))
-    // An initiator that owes a task its data doesn't hold up the removal for ever.
-    const deadline = this.#clock.after(ABORT_DEADLINE_MS, "unit removal", () => unit.dropUnanswered())
     this.#removals.add(removal)
     this.#announceInventory()
     for (const listener of this.#inventoryListeners) listener()
-    await removal
-    deadline.cancel()
+    await this.tasksEnded(unit, removal)
     this.#removals.delete(removal)
+  }
+
+  async tasksEnded(unit: LogicalUnit, ended: Promise<unknown>): Promise<void> {
+    // An initiator that owes a task its data doesn't hold up anybody for ever.
+    const deadline = this.#clock.after(ABORT_DEADLINE_MS, "aborted tasks", () => unit.dropUnanswered())
+    await ended
+    deadline.cancel()
   }
 
   /** Called after each change of the set of logical units. Returns how to stop listening. */
@@ -143,6 +151,16 @@ export class ScsiTarget implements LogicalUnitInventory {
     const detached = units.map((unit) => unit.detachNexus(nexus))
     nexus.inventory = undefined
     await Promise.all([...detached, ...this.#removals])
+  }
+
+  targetPorts(): TargetPort[] {
+    const ports = new Map<number, TargetPort>()
+    for (const port of this.#ownPorts()) ports.set(port.relativeTargetPort, port)
+    for (const { identity } of this.#nexuses) {
+      const { targetPortName, relativeTargetPort } = identity
+      ports.set(relativeTargetPort, { targetPortName, relativeTargetPort })
+    }
+    return [...ports.values()].toSorted((a, b) => a.relativeTargetPort - b.relativeTargetPort)
   }
 
   clearUnitAttention(nexus: Nexus, asc: number): void {

@@ -8,6 +8,7 @@ import { OperationCode, ServiceActionIn16 } from "../spec/operation-code.ts"
 import { preFetch, synchronizeCache } from "./cache.ts"
 import { readCapacity10, readCapacity16 } from "./capacity.ts"
 import { compareAndWrite, orWrite } from "./compare-and-write.ts"
+import { copyCommands } from "./copy/commands.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { u64 } from "./fields.ts"
 import { getLbaStatus } from "./lba-status.ts"
@@ -244,8 +245,20 @@ const thinCommands: readonly DiskCommand[] = [
   },
 ]
 
-const thick: readonly Command[] = [...spcCommands, ...transferCommands, ...otherCommands, ...thickCommands]
-const thin: readonly Command[] = [...spcCommands, ...transferCommands, ...otherCommands, ...thinCommands]
+const thick: readonly Command[] = [
+  ...spcCommands,
+  ...transferCommands,
+  ...otherCommands,
+  ...copyCommands,
+  ...thickCommands,
+]
+const thin: readonly Command[] = [
+  ...spcCommands,
+  ...transferCommands,
+  ...otherCommands,
+  ...copyCommands,
+  ...thinCommands,
+]
 
 /** The commands of a disk: the same list each time, so that it is compiled once. */
 export const diskCommands = (isThin: boolean): readonly Command[] => (isThin ? thin : thick)

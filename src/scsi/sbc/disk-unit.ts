@@ -1,4 +1,5 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
+import { type Clock, systemClock } from "../../base/clock.ts"
 import type { Completion } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
 import {
@@ -7,15 +8,17 @@ import {
   TRANSFER_STEP_BYTES,
   WRITE_SAME_BYTES_MAX,
 } from "../../base/limits.ts"
-import type { Random } from "../../base/random.ts"
+import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { ReservationStore } from "../sam/reservation-store.ts"
 import { restorePages, type SavedPages } from "../sam/saved-pages.ts"
 import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
+import { CopyManager } from "./copy/copy-manager.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
@@ -26,8 +29,10 @@ import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
   readonly identity?: DiskIdentity
-  /** Where an identity comes from that isn't given. */
+  /** Where an identity comes from that isn't given, and what makes ROD tokens hard to guess. */
   readonly random?: Random
+  /** By which ROD tokens expire. */
+  readonly clock?: Clock
   /** Default 512. A multiple of the device's alignment. */
   readonly logicalBlockBytes?: 512 | 4096
   /** Logical blocks per physical block, as a power of two: 0 to 15. Default 0. */
@@ -42,6 +47,8 @@ export interface DiskUnitOptions {
   readonly savedPages?: SavedPages
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
+  /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
+  readonly reservationStore?: ReservationStore
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -58,6 +65,8 @@ export interface DiskLimits {
 export class DiskUnit extends LogicalUnit {
   readonly device: BlockDevice
   readonly medium: Medium
+  /** Third-party copy: its operations, its tokens. */
+  readonly copies: CopyManager
   /** In bytes: a power of two. */
   readonly blockBytes: number
   readonly physicalBlockExponent: number
@@ -70,6 +79,7 @@ export class DiskUnit extends LogicalUnit {
   override readonly logPages = diskLogPages
   override readonly savedPages: SavedPages | undefined
   readonly peripheralDeviceType = 0x00
+  override readonly thirdPartyCopy = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
   override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
   /** WCE when nobody has changed it. */
@@ -94,6 +104,7 @@ export class DiskUnit extends LogicalUnit {
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
     this.medium = new Medium(device, this.blockBytes)
+    this.copies = new CopyManager(this, options.clock ?? systemClock, options.random ?? systemRandom)
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
     this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
     this.limits = {
@@ -102,11 +113,13 @@ export class DiskUnit extends LogicalUnit {
       compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
     }
     this.commands = diskCommands(this.thin)
+    if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.savedPages = options.savedPages
     restorePages(this)
     this.#stopFollowing = device.onResize((sizeBytes) => {
       this.blocks = Math.floor(sizeBytes / this.blockBytes)
+      this.copies.tokens.cancelBeyond(sizeBytes)
       this.establishUnitAttention(Asc.capacityDataHasChanged)
     })
   }
@@ -219,10 +232,12 @@ export class DiskUnit extends LogicalUnit {
 
   override cancelMedia(task: Task): void {
     this.device.cancel(task)
+    this.copies.cancel(task)
   }
 
   protected override onReset(): void {
     this.stopped = false
+    this.copies.reset()
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
   }
 

@@ -1,6 +1,7 @@
 import { TRANSFER_STEP_BYTES, UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX } from "../../base/limits.ts"
 import type { VpdPage } from "../sam/vpd-page.ts"
 import { spcVpdPages } from "../spc/index.ts"
+import { thirdPartyCopyPage } from "./copy/vpd.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 /**
@@ -60,4 +61,4 @@ const blockPages: readonly VpdPage<DiskUnit>[] = [
 ]
 
 /** The VPD pages of a disk, by rising code. */
-export const diskVpdPages: readonly VpdPage[] = [...spcVpdPages, ...blockPages]
+export const diskVpdPages: readonly VpdPage[] = [...spcVpdPages, thirdPartyCopyPage, ...blockPages]

@@ -5,6 +5,7 @@ import { logSelectCommand } from "./log-select.ts"
 import { logSenseCommand } from "./log-sense.ts"
 import { modeSelectCommands } from "./mode-select.ts"
 import { modeSenseCommands } from "./mode-sense.ts"
+import { persistentReserveCommands } from "./persistent-reserve/index.ts"
 import { preventAllowMediumRemoval } from "./prevent-allow.ts"
 import { reportSupportedOperationCodes } from "./report-operation-codes.ts"
 import { reportSupportedTaskManagementFunctions } from "./report-task-management.ts"
@@ -21,6 +22,7 @@ export const spcCommands: readonly Command[] = [
   ...modeSelectCommands,
   ...modeSenseCommands,
   ...reserveReleaseCommands,
+  ...persistentReserveCommands,
   sendDiagnostic,
   logSelectCommand,
   logSenseCommand,

@@ -14,6 +14,8 @@ const VERSION_SPC4 = 0x06
 /** HISUP: LUNs are addressed hierarchically; RESPONSE DATA FORMAT 2. */
 const HISUP_FORMAT_2 = 0x12
 const NORMACA = 0x20
+/** 3PC. */
+const THIRD_PARTY_COPY = 0x08
 const CMDQUE = 0x02
 const RMB = 0x80
 const VERSION_DESCRIPTORS_MAX = 8
@@ -40,6 +42,7 @@ function standardData(unit: LogicalUnit): Uint8Array {
   data[2] = VERSION_SPC4
   data[3] = (unit.normalAca ? NORMACA : 0) | HISUP_FORMAT_2
   data[4] = STANDARD_BYTES - 5
+  if (unit.thirdPartyCopy) data[5]! |= THIRD_PARTY_COPY
   data[7] = CMDQUE
   data.set(ascii(identity.vendor, 8), 8)
   data.set(ascii(identity.product, 16), 16)

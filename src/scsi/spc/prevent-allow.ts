@@ -4,14 +4,12 @@ import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
-import { Status } from "../spec/status.ts"
 
 /** PREVENT: 00b allow, 01b prevent; the others were for medium changers. */
 const PREVENT = 0x03
 
 /**
- * PREVENT ALLOW MEDIUM REMOVAL (SPC-4 §6.18). The medium stays in as long as one nexus prevents its removal. Preventing
- * conflicts with another nexus's reservation, allowing doesn't (SPC-2 table 10).
+ * PREVENT ALLOW MEDIUM REMOVAL (SPC-4 §6.18). The medium stays in as long as one nexus prevents its removal.
  */
 function execute(task: Task, unit: LogicalUnit): Completion {
   const prevent = task.cdb[4]! & PREVENT
@@ -20,8 +18,6 @@ function execute(task: Task, unit: LogicalUnit): Completion {
     unit.preventingRemoval.delete(task.nexus)
     return
   }
-  const { holder } = unit.reservation
-  if (holder !== undefined && holder !== task.nexus) return unit.refuse(task, Status.reservationConflict)
   unit.preventingRemoval.add(task.nexus)
 }
 

@@ -6,13 +6,16 @@ import { OperationCode } from "../spec/operation-code.ts"
 import { Status } from "../spec/status.ts"
 
 /** Of the whole unit, for the nexus itself: third-party and extent reservations are not in the usage. */
-function reserve(task: Task, unit: LogicalUnit): Completion {
-  if (!unit.reservation.reserve(task.nexus)) unit.refuse(task, Status.reservationConflict)
-}
+const inTurn =
+  (act: (task: Task, unit: LogicalUnit) => boolean) =>
+  (task: Task, unit: LogicalUnit): Completion =>
+    unit.reservation.turns.take(() => {
+      if (task.state === "aborted" || act(task, unit)) return
+      unit.refuse(task, Status.reservationConflict)
+    })
 
-function release(task: Task, unit: LogicalUnit): Completion {
-  unit.reservation.release(task.nexus)
-}
+const reserve = inTurn((task, unit) => unit.reservation.reserve(task.nexus))
+const release = inTurn((task, unit) => unit.reservation.release(task.nexus))
 
 /** `access` is "none": they answer for themselves whoever holds the reservation. */
 const row = (name: string, opcode: number, bytes: number, execute: Command["execute"]): Command => ({

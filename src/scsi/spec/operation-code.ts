@@ -27,7 +27,11 @@ export const OperationCode = {
   reserve10: 0x56,
   release10: 0x57,
   modeSense10: 0x5a,
+  persistentReserveIn: 0x5e,
+  persistentReserveOut: 0x5f,
   variableLength: 0x7f,
+  thirdPartyCopyOut: 0x83,
+  thirdPartyCopyIn: 0x84,
   read16: 0x88,
   compareAndWrite: 0x89,
   write16: 0x8a,
@@ -49,6 +53,41 @@ export type OperationCode = (typeof OperationCode)[keyof typeof OperationCode]
 
 /** Service actions, by the operation code they belong to. */
 export const ServiceActionIn16 = { readCapacity16: 0x10, getLbaStatus: 0x12 } as const
+/** PERSISTENT RESERVE IN (SPC-4 table 201). */
+export const PersistentReserveIn = {
+  readKeys: 0x00,
+  readReservation: 0x01,
+  reportCapabilities: 0x02,
+  readFullStatus: 0x03,
+} as const
+/** PERSISTENT RESERVE OUT (SPC-4 table 213). */
+export const PersistentReserveOut = {
+  register: 0x00,
+  reserve: 0x01,
+  release: 0x02,
+  clear: 0x03,
+  preempt: 0x04,
+  preemptAndAbort: 0x05,
+  registerAndIgnoreExistingKey: 0x06,
+  registerAndMove: 0x07,
+  replaceLostReservation: 0x08,
+} as const
+export type PersistentReserveOut = (typeof PersistentReserveOut)[keyof typeof PersistentReserveOut]
+export const ThirdPartyCopyOut = {
+  extendedCopyLid1: 0x00,
+  extendedCopyLid4: 0x01,
+  populateToken: 0x10,
+  writeUsingToken: 0x11,
+  copyOperationAbort: 0x1c,
+} as const
+export const ThirdPartyCopyIn = {
+  receiveCopyStatusLid1: 0x00,
+  receiveCopyDataLid1: 0x01,
+  receiveCopyOperatingParameters: 0x03,
+  receiveCopyFailureDetailsLid1: 0x04,
+  receiveCopyStatusLid4: 0x05,
+  receiveRodTokenInformation: 0x07,
+} as const
 export const MaintenanceIn = {
   reportSupportedOperationCodes: 0x0c,
   reportSupportedTaskManagementFunctions: 0x0d,

@@ -36,9 +36,9 @@ describe("saved mode pages", () => {
     const folder = scratch(t)
     const first = await disk(folder)
     const list = (page: string) => Uint8Array.from(Buffer.from(`00000000${page}`, "hex"))
-    const tas = list("0a0a021000400000ffff0000")
+    const tas = list("0a0a021000400000ffff0001")
     await first(cdb.modeSelect6(tas.length, true), tas)
-    const both = list("0a0a061000400000ffff0000")
+    const both = list("0a0a061000400000ffff0001")
     await first(cdb.modeSelect6(both.length), both)
     const sense = (control: cdb.PageControl) =>
       cdb.modeSense6(0x0a, 255, { control, withoutBlockDescriptors: true })

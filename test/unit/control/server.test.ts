@@ -10,6 +10,8 @@ import { nodeNetwork } from "../../../src/base/node-network.ts"
 import { systemRandom } from "../../../src/base/random.ts"
 import type { Configuration } from "../../../src/control/config/schema.ts"
 import { Disk } from "../../../src/initiator/index.ts"
+import * as cdb from "../../../src/scsi/cdb/index.ts"
+import { PersistentReserveIn, PersistentReserveOut } from "../../../src/scsi/spec/operation-code.ts"
 import { startServer } from "../../../src/server.ts"
 
 function setUp(t: TestContext) {
@@ -122,5 +124,46 @@ describe("a server", () => {
     t.after(() => server.close())
     assert.match(server.units[0]?.url ?? "", /^iscsi:\/\/127\.0\.0\.1:\d+\/iqn\.2026-01\.org\.example:a\/0$/)
     assert.match(warnings[0] ?? "", /neither CHAP nor an access list/)
+  })
+
+  test("persistent reservations outlive it with APTPL; where they are damaged the unit is closed", async (t) => {
+    const { folder, start, warnings } = setUp(t)
+    const configuration = configurationOf([join(folder, "a.img")])
+    const readKeys = cdb.persistentReserveIn(PersistentReserveIn.readKeys, 24)
+    const run = async (work: (disk: Disk) => Promise<void>): Promise<string> => {
+      const server = await start(configuration)
+      const [unit] = server.units
+      try {
+        const disk = await Disk.open(unit!.url, { reconnect: false })
+        await work(disk)
+        await disk.close()
+      } finally {
+        await server.close()
+      }
+      return join(folder, "state", "reservations", `${unit!.naa}.json`)
+    }
+    const register = (throughPowerLoss: boolean) => async (disk: Disk) => {
+      const dataOut = cdb.persistentReserveList({ actionKey: 0x1122n, throughPowerLoss })
+      const { registerAndIgnoreExistingKey } = PersistentReserveOut
+      await disk.execute(cdb.persistentReserveOut(registerAndIgnoreExistingKey, 24), { dataOut })
+    }
+    const keys = async (disk: Disk): Promise<bigint[]> => {
+      const dataIn = new Uint8Array(24)
+      await disk.execute(readKeys, { dataIn })
+      const view = new DataView(dataIn.buffer)
+      return Array.from({ length: view.getUint32(4) / 8 }, (_, i) => view.getBigUint64(8 + 8 * i))
+    }
+    await run(register(false))
+    const path = await run(async (disk) => assert.deepEqual(await keys(disk), []))
+    await run(register(true))
+    await run(async (disk) => assert.deepEqual(await keys(disk), [0x1122n]))
+    fs.truncateSync(path, 40)
+    await assert.rejects(
+      run(async () => {}),
+      /PERSISTENT RESERVATION INFORMATION LOST/,
+    )
+    assert.match(warnings.at(-1)!, /are damaged/)
+    fs.rmSync(path)
+    await run(async (disk) => assert.deepEqual(await keys(disk), []))
   })
 })

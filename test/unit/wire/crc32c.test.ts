@@ -62,7 +62,7 @@ describe("CRC-32C", () => {
       for (let at = start; at < end; at += 250) crc = crc32c(memory, at, Math.min(end, at + 250), crc)
       return crc
     }
-    for (const base of [1024, 1264, 1408, 3344, 65536, 2 * 65536]) {
+    for (const base of [1024, 1344, 3344, 20480, 20480 + 64, 65536, 65536 + 20480, 2 * 65536]) {
       for (let length = base - 20; length <= base + 20; length++) {
         assert.equal(crc32c(memory, 3, 3 + length), inPieces(3, 3 + length), `${length} bytes`)
       }
@@ -72,11 +72,13 @@ describe("CRC-32C", () => {
   })
 
   test("long runs bit by bit: a single bit anywhere makes the difference it should", () => {
-    const bytes = new Uint8Array(8192)
-    for (let bit = 0; bit < 8 * bytes.length; bit += 997) {
-      bytes[bit >> 3] = 1 << (bit & 7)
-      assert.equal(crc32c(bytes), slowly(bytes), `bit ${bit}`)
-      bytes[bit >> 3] = 0
+    for (const length of [8192, 32768]) {
+      const bytes = new Uint8Array(length)
+      for (let bit = 0; bit < 8 * length; bit += 997) {
+        bytes[bit >> 3] = 1 << (bit & 7)
+        assert.equal(crc32c(bytes), slowly(bytes), `bit ${bit}`)
+        bytes[bit >> 3] = 0
+      }
     }
   })
 

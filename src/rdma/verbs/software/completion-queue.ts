@@ -1,4 +1,3 @@
-import type { Clock } from "../../../base/clock.ts"
 import type { CompletionQueue } from "../completion-queue.ts"
 import { VerbsError } from "../errors.ts"
 import type { WorkStatus } from "../status.ts"
@@ -19,7 +18,7 @@ class Entry extends WorkCompletion {
 /** The completion queue of a device made of software: a ring of entries that are used again and again. */
 export class SoftwareCompletionQueue implements CompletionQueue {
   readonly entries: number
-  readonly #clock: Clock
+  readonly #wake: (call: () => void) => void
   readonly #notify: () => void
   #released: (() => void) | undefined
   /** Made as they are first needed: many queues never fill. */
@@ -30,10 +29,13 @@ export class SoftwareCompletionQueue implements CompletionQueue {
   #reserved = 0
   #armed: "no" | "solicited" | "any" = "no"
 
-  constructor(clock: Clock, entries: number, notify: () => void, released: () => void) {
+  /** `wake` calls what it is given soon, but not within the call to the device that gave cause for it. */
+  constructor(wake: (call: () => void) => void, entries: number, notify: () => void, released: () => void) {
     this.entries = entries
-    this.#clock = clock
-    this.#notify = notify
+    this.#wake = wake
+    this.#notify = () => {
+      if (this.#released !== undefined) notify()
+    }
     this.#released = released
   }
 
@@ -67,9 +69,7 @@ export class SoftwareCompletionQueue implements CompletionQueue {
     const wakes = this.#armed === "any" || (this.#armed === "solicited" && (solicited || status !== 0))
     if (wakes) {
       this.#armed = "no"
-      this.#clock.after(0, "rdma: completions", () => {
-        if (this.#released !== undefined) this.#notify()
-      })
+      this.#wake(this.#notify)
     }
     return entry
   }

@@ -74,9 +74,14 @@ export abstract class SoftwareDevice implements Device {
     this.#room("completion queues", this.#completionQueues.size, this.limits.completionQueuesMax)
     checkCount("a completion queue", entries, this.limits.completionsMax)
     const released = (): void => void this.#completionQueues.delete(cq)
-    const cq = new SoftwareCompletionQueue(this.clock, entries, notify, released)
+    const cq = new SoftwareCompletionQueue((call) => this.wake(call), entries, notify, released)
     this.#completionQueues.add(cq)
     return cq
+  }
+
+  /** How somebody who has armed a completion queue is called: once the events already waiting are handled. */
+  protected wake(call: () => void): void {
+    this.clock.after(0, "rdma: completions", call)
   }
 
   createQp(options: QueuePairOptions): SoftwareQueuePair {

@@ -58,14 +58,13 @@ test("a peer that keeps silent is nudged, ever more seldom, until something of i
 })
 
 describe("messages", () => {
-  test("of a turn leave with one write", async () => {
+  test("leave with one write, at once, when the last of them is posted", async () => {
     const raw = await connectedRaw()
     const { end, stream } = raw
-    for (let i = 0; i < 5; i++) end.send(i, 0, 100)
-    end.write(5, 0, 8000, end.mr, 0)
-    end.read(6, 0, 10, end.mr, 0)
+    for (let i = 0; i < 5; i++) end.send(i, 0, 100, {}, true)
+    end.write(5, 0, 8000, end.mr, 0, {}, true)
     assert.equal(stream.writes.length, 0)
-    await raw.turn()
+    end.read(6, 0, 10, end.mr, 0)
     assert.equal(stream.writes.length, 1)
     assert.deepEqual(
       (await raw.sent()).map(({ opcode }) => opcode),

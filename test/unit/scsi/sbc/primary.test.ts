@@ -11,7 +11,7 @@ const modeSelect6 = (bytes: number) => Uint8Array.of(0x15, 0x10, 0, 0, bytes, 0)
 describe("a disk asked for what every logical unit tells", () => {
   it("lists its VPD pages, those of SBC-3 with them", async () => {
     const page = await makeDisk().good(Uint8Array.of(0x12, 1, 0, 0, 255, 0))
-    assert.deepEqual([...page.subarray(4)], [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2])
+    assert.deepEqual([...page.subarray(4)], [0x00, 0x80, 0x83, 0x86, 0x8f, 0xb0, 0xb1, 0xb2])
     for (const code of [0xb0, 0xb1, 0xb2]) {
       const data = await makeDisk().good(Uint8Array.of(0x12, 1, code, 0, 255, 0))
       assert.deepEqual([data[0], data[1], data[3]], [0, code, data.length - 4])
