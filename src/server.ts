@@ -135,27 +135,22 @@ class Composition implements Server {
       const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      try {
-        const { stateFolder, log } = this.#around
-        const reservations = await this.#openReservations(claim)
-        const state = await openUnitState(join(stateFolder, "units"), claim, device, log)
-        const unit = { target, configuration, device, claim, reservations, state }
-        this.#units.push(unit)
-        return unit
-      } catch (error) {
-        await claim.release()
-        throw error
-      }
+      const unit = { target, configuration, device, claim, ...(await this.#openState(claim, device)) }
+      this.#units.push(unit)
+      return unit
     } catch (error) {
       await device.close()
       throw error
     }
   }
 
-  async #openReservations(claim: IdentityClaim): Promise<ReservationFile> {
+  /** What outlives a restart. */
+  async #openState(claim: IdentityClaim, device: BlockDevice): Promise<Pick<Unit, "reservations" | "state">> {
     const { stateFolder, log } = this.#around
     try {
-      return await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+      const reservations = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+      const state = await openUnitState(join(stateFolder, "units"), claim, device, log)
+      return { reservations, state }
     } catch (error) {
       await claim.release()
       throw error

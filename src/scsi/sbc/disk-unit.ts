@@ -2,10 +2,12 @@ import type { BlockDevice } from "../../backstore/block-device.ts"
 import { isProtected } from "../../backstore/protection/protected-device.ts"
 import { PROTECTION_BYTES } from "../../backstore/protection/tuple.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
+import type { Completion } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
 import {
   ATOMIC_WRITE_BYTES_MAX,
   COMMAND_TRANSFER_BYTES_MAX,
+  SELF_TEST_BYTES_PER_SECOND,
   TRANSFER_STEP_BYTES,
   WRITE_SAME_BYTES_MAX,
 } from "../../base/limits.ts"
@@ -16,6 +18,8 @@ import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { ModePage } from "../sam/mode-page.ts"
 import type { Nexus } from "../sam/nexus.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
+import { restorePages } from "../sam/saved-pages.ts"
+import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
 import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
@@ -24,10 +28,12 @@ import { CopyManager } from "./copy/copy-manager.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { diskLogPages } from "./log-pages.ts"
 import { MediumOperations } from "./medium-operations.ts"
 import { diskModePages } from "./mode-pages.ts"
 import { type DiskProtection, protectionOf } from "./protection/disk-protection.ts"
-import { DESCRIPTOR_IN_PAGE, ProvisioningThreshold } from "./provisioning-threshold.ts"
+import { DESCRIPTOR_IN_PAGE, exponentMin, ProvisioningThreshold } from "./provisioning-threshold.ts"
+import { selfTest } from "./self-test.ts"
 import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
 import { UndoableWrites } from "./undoable-writes.ts"
 import { diskVpdPages } from "./vpd.ts"
@@ -53,8 +59,8 @@ export interface DiskUnitOptions {
   /** RMB: START STOP UNIT takes the medium out and puts it in again. Default false. */
   readonly removable?: boolean
   /**
-   * Where it keeps what must outlive a restart. Without, identifying information isn't offered, nor are SANITIZE and FORMAT
-   * UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
+   * Where it keeps what must outlive a restart. Without, mode pages can't be saved and identifying information isn't offered,
+   * nor are SANITIZE and FORMAT UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
    */
   readonly records?: UnitRecords
   /** Makes atomic writes possible; nothing may be pending in it. Without, they are offered on volatile devices only. */
@@ -96,6 +102,7 @@ export class DiskUnit extends LogicalUnit {
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages: readonly ModePage[]
+  override readonly logPages = diskLogPages
   readonly peripheralDeviceType = 0x00
   override readonly thirdPartyCopy = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
@@ -159,6 +166,7 @@ export class DiskUnit extends LogicalUnit {
     const countable = this.thin && device.usedBytes !== undefined
     this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
     this.modePages = diskModePages(countable)
+    restorePages(this)
     this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
     this.operations.resume()
   }
@@ -199,6 +207,11 @@ export class DiskUnit extends LogicalUnit {
     if (!this.ejected) return
     this.ejected = false
     this.establishUnitAttention(Asc.notReadyToReadyChange, { except: by })
+  }
+
+  /** THRESHOLD EXPONENT: a threshold set is of 2 to the power of it logical blocks (SBC-3, VPD page B2h, log page 0Ch). */
+  get thresholdExponent(): number {
+    return this.threshold?.exponent ?? exponentMin(this.blocks)
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -287,6 +300,18 @@ export class DiskUnit extends LogicalUnit {
 
   override get volatileCache(): boolean {
     return this.device.features.writeCache
+  }
+
+  override selfTest(run: SelfTestRun): Completion {
+    return selfTest(this, run)
+  }
+
+  override get extendedSelfTestSeconds(): number {
+    return Math.max(1, Math.ceil((this.blocks * this.blockBytes) / SELF_TEST_BYTES_PER_SECOND))
+  }
+
+  protected override cancelSelfTest(run: SelfTestRun): void {
+    this.device.cancel(run)
   }
 
   override cancelMedia(task: Task): void {

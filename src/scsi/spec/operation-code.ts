@@ -25,6 +25,8 @@ export const OperationCode = {
   writeSame10: 0x41,
   unmap: 0x42,
   sanitize: 0x48,
+  logSelect: 0x4c,
+  logSense: 0x4d,
   modeSelect10: 0x55,
   reserve10: 0x56,
   release10: 0x57,

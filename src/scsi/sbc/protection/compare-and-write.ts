@@ -43,6 +43,7 @@ const compareThenWrite = (
     await protection.check(lba, wanted, checksOfDataOut(plan), task)
     await protection.alone(lba, expected, task, async () => {
       await compareStored(task, unit, blocksOnly, lba, 0, expected)
+      unit.counters.writtenBytes += protection.dataBytes(wanted)
       // Generated as if the second half lay behind the first.
       if (!plan.transmitted) generate(wanted, unit.blockBytes, lba, protection.tags(0))
       await protection.writeHeld(lba, wanted, noChecks, (flags & FUA) !== 0, task)

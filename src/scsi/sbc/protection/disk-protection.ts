@@ -60,7 +60,7 @@ export class DiskProtection implements ProtectionInformation {
   /** Checks interleaved blocks and writes them. */
   write(lba: number, from: Uint8Array, checks: ProtectionChecks, fua: boolean, task: MediumUser): Completion {
     const { medium, blockBytes } = this.#unit
-    return medium.changeBy(lba * blockBytes, this.#dataBytes(from), task, () =>
+    return medium.changeBy(lba * blockBytes, this.dataBytes(from), task, () =>
       this.device.writeProtected(lba, from, checks, fua || medium.writeThrough, task),
     )
   }
@@ -74,7 +74,7 @@ export class DiskProtection implements ProtectionInformation {
     task: MediumUser,
   ): Promise<void> {
     const { medium, blockBytes } = this.#unit
-    return medium.changeHeldBy(lba * blockBytes, this.#dataBytes(from), task, () =>
+    return medium.changeHeldBy(lba * blockBytes, this.dataBytes(from), task, () =>
       this.device.writeProtected(lba, from, checks, fua || medium.writeThrough, task),
     )
   }
@@ -82,7 +82,7 @@ export class DiskProtection implements ProtectionInformation {
   /** Runs `work` while nobody else changes the blocks. */
   alone(lba: number, interleaved: Uint8Array, task: MediumUser, work: () => Promise<void>): Promise<void> {
     const { medium, blockBytes } = this.#unit
-    return medium.alone(lba * blockBytes, this.#dataBytes(interleaved), task, work)
+    return medium.alone(lba * blockBytes, this.dataBytes(interleaved), task, work)
   }
 
   /** Checks Data-Out that isn't written as it is. */
@@ -92,7 +92,8 @@ export class DiskProtection implements ProtectionInformation {
     )
   }
 
-  #dataBytes(interleaved: Uint8Array): number {
+  /** Bytes of interleaved blocks without their protection information. */
+  dataBytes(interleaved: Uint8Array): number {
     return (interleaved.length / this.interleavedBytes) * this.device.blockBytes
   }
 }

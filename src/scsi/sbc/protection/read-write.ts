@@ -18,6 +18,7 @@ import {
 /** READ (SBC-3 §5.11 to 5.14). What is stored is checked whether or not it is transmitted. */
 export function read(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Completion {
   const { lba, blocks, flags } = cdb
+  unit.counters.readCommands++
   const plan = protectPlan(cdb, unit)
   unit.checkRead(task, lba, blocks)
   const bytes = blocks * transferredBytes(unit, plan)
@@ -48,6 +49,7 @@ async function readSteps(
       buffer.release()
       throw error
     }
+    unit.counters.readBytes += (whole / unitBytes) * unit.blockBytes
     task.sendDataIn(at, buffer, part, at + part === bytes)
   }
 }
@@ -71,15 +73,17 @@ function readBlocks(
 /** WRITE (SBC-3 §5.33 to 5.36). Protection information that doesn't come is made. */
 export function write(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Completion {
   const { lba, flags } = cdb
+  unit.counters.writeCommands++
   const plan = protectPlan(cdb, unit)
   unit.checkWrite(task, lba, cdb.blocks)
   const blocks = dataOutBlocks(task, transferredBytes(unit, plan), cdb.blocks)
   if (blocks === 0) return
   const checks = checksOfDataOut(plan)
   const fua = (flags & FUA) !== 0
-  return eachBlocksOut(task, unit, plan, { lba, blocks }, (index, interleaved) =>
-    unit.protection.write(lba + index, interleaved, checks, fua, task),
-  )
+  return eachBlocksOut(task, unit, plan, { lba, blocks }, (index, interleaved) => {
+    unit.counters.writtenBytes += unit.protection.dataBytes(interleaved)
+    return unit.protection.write(lba + index, interleaved, checks, fua, task)
+  })
 }
 
 /**
@@ -104,6 +108,7 @@ export function orWrite(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Complet
         orBlocks(interleaved, from * protection.interleavedBytes, stored, blockBytes),
       )
       regenerateGuards(interleaved, blockBytes)
+      unit.counters.writtenBytes += protection.dataBytes(interleaved)
       await protection.writeHeld(first, interleaved, noChecks, fua, task)
     }),
   )

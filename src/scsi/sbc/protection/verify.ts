@@ -46,7 +46,9 @@ async function verifyMedium(
   blocks: number,
 ): Promise<void> {
   await unit.medium.settle(task)
-  await eachBlocksRead(task, unit, { lba, blocks, checks }, () => {})
+  await eachBlocksRead(task, unit, { lba, blocks, checks }, (_index, interleaved) => {
+    unit.counters.verifiedBytes += unit.protection.dataBytes(interleaved)
+  })
 }
 
 async function verifyAll(
@@ -58,6 +60,7 @@ async function verifyAll(
 ): Promise<void> {
   await unit.medium.settle(task)
   await eachBlocksOut(task, unit, plan, { lba, blocks }, async (index, sent) => {
+    unit.counters.verifiedBytes += unit.protection.dataBytes(sent)
     await unit.protection.check(lba + index, sent, checksOfDataOut(plan), task)
     await compareStored(task, unit, plan, lba, index, sent)
   })
@@ -78,6 +81,7 @@ async function verifyEach(
   await eachBlocksOut(task, unit, plan, { lba, blocks: 1 }, async (_index, block) => {
     await unit.protection.check(lba, block, checksOfDataOut(plan), task)
     for (const { index, interleaved } of repeated(unit, block, blocks)) {
+      unit.counters.verifiedBytes += unit.protection.dataBytes(interleaved)
       await compareStored(task, unit, plan, lba, index, interleaved)
     }
   })
@@ -107,6 +111,7 @@ export async function compareStored(
  */
 export function writeAndVerify(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Completion {
   const byteCheck = byteCheckOf(cdb)
+  unit.counters.writeCommands++
   if (byteCheck > 1) {
     throw invalidFieldInCdb("WRITE AND VERIFY knows BYTCHK 00b and 01b only", cdb.protectAt, 2)
   }
@@ -120,6 +125,7 @@ export function writeAndVerify(task: Task, unit: ProtectedUnit, cdb: BlockCdb): 
   return eachBlocksOut(task, unit, plan, { lba, blocks }, (index, interleaved) =>
     protection.alone(lba + index, interleaved, task, async () => {
       const first = lba + index
+      unit.counters.writtenBytes += protection.dataBytes(interleaved)
       await protection.writeHeld(first, interleaved, checksOfDataOut(plan), true, task)
       if (byteCheck === 1) return compareStored(task, unit, plan, lba, index, interleaved)
       const count = interleaved.length / protection.interleavedBytes

@@ -173,6 +173,19 @@ describe("transfers with protection information", () => {
     })
   })
 
+  test("what log pages count are the blocks, without what lies beside them", async () => {
+    const { disk } = await makeProtectedDisk(1)
+    const dataOut = interleave(pattern(4 * BLOCK), 0, BLOCK)
+    await disk.good(blockCdb(0x2a, 0, 4, WITH), { dataOut })
+    await disk.good(blockCdb(0x28, 0, 3, WITH))
+    await disk.good(blockCdb(0x28, 0, 1))
+    await disk.good(blockCdb(0x2f, 0, 2, WITH))
+    await disk.good(blockCdb(0x2f, 0, 4, WITH | 2), { dataOut })
+    const { readCommands, writeCommands, readBytes, writtenBytes, verifiedBytes } = disk.unit.counters
+    assert.deepEqual([readCommands, writeCommands], [2, 1])
+    assert.deepEqual([readBytes, writtenBytes, verifiedBytes], [4 * BLOCK, 4 * BLOCK, 6 * BLOCK])
+  })
+
   test("FUA and WCE 0 reach the medium with the protection information", async () => {
     const { disk, below } = await makeProtectedDisk(1)
     below.calls.length = 0
