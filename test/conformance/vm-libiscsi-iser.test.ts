@@ -145,7 +145,7 @@ describe("libiscsi over iSER", () => {
       if (sound.length === tests.length && !ONE_BY_ONE.has(suite)) groups.push(`ALL.${suite}`)
       else groups.push(...sound.map((name) => `ALL.${name}`))
     }
-    const ran = await run(groups)
+    const ran = await runPatiently(groups)
     const wrong = ran.filter(({ name, outcome }) => outcome !== outcomeOverTcp(name))
     t.diagnostic(`${ran.length} tests, ${wrong.length} differ from TCP, ${faulty.size} can't be run`)
     assert.deepEqual(
