@@ -1,15 +1,16 @@
 import type { Nexus } from "./nexus.ts"
 import type { Task } from "./task.ts"
-import { UnitAttentions } from "./unit-attention.ts"
+import type { UnitAttentions } from "./unit-attention.ts"
 
 /** An I_T_L nexus (SAM-5 §4.8): what a logical unit keeps for an I_T nexus. */
 export class ItlNexus {
   readonly nexus: Nexus
-  readonly attentions = new UnitAttentions()
+  readonly attentions: UnitAttentions
   /** By tag: those queued, and those whose execution goes on after it has returned. */
   readonly tasks = new Map<number, Task>()
 
-  constructor(nexus: Nexus) {
+  constructor(nexus: Nexus, attentions: UnitAttentions) {
     this.nexus = nexus
+    this.attentions = attentions
   }
 }

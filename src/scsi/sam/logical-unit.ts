@@ -10,10 +10,11 @@ import { Control } from "./control.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
-import type { Nexus } from "./nexus.ts"
+import type { LogicalUnitInventory, Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 import { TaskSet } from "./task-set.ts"
+import { UnitAttentions } from "./unit-attention.ts"
 import type { VpdPage } from "./vpd-page.ts"
 
 /**
@@ -48,6 +49,8 @@ export abstract class LogicalUnit {
   log: Log = silentLog
   readonly #set = new TaskSet()
   readonly #itls = new Map<Nexus, ItlNexus>()
+  /** The target devices it is part of. */
+  readonly #inventories: LogicalUnitInventory[] = []
   /** Aborted tasks whose execution goes on, and who waits for its end. */
   readonly #aborting = new Map<Task, (() => void)[]>()
   /** Those of them that get TASK ABORTED in the end (TAS). */
@@ -108,11 +111,38 @@ export abstract class LogicalUnit {
     return this.#set.size
   }
 
-  /** `attention`: the unit attention the nexus begins with. */
+  /** It has become part of a target device: its nexuses are this unit's. */
+  joinInventory(inventory: LogicalUnitInventory): void {
+    this.#inventories.push(inventory)
+  }
+
+  leaveInventory(inventory: LogicalUnitInventory): void {
+    this.#inventories.splice(this.#inventories.indexOf(inventory), 1)
+  }
+
+  /** `attention`: the unit attention the nexus begins with, whatever it has pending elsewhere. */
   attachNexus(nexus: Nexus, attention?: number): void {
-    const itl = new ItlNexus(nexus)
-    if (attention !== undefined) itl.attentions.establish(attention)
-    this.#itls.set(nexus, itl)
+    const attentions = new UnitAttentions()
+    if (attention !== undefined) attentions.establish(attention)
+    this.#keep(new ItlNexus(nexus, attentions))
+  }
+
+  #keep(itl: ItlNexus): ItlNexus {
+    this.#itls.set(itl.nexus, itl)
+    itl.nexus.units.add(this)
+    return itl
+  }
+
+  /**
+   * What is kept for a nexus; undefined: it isn't a nexus of this unit. It is made when it's first wanted, so that a
+   * login to a target of thousands of units doesn't cost thousands of them. Until then the nexus has here what
+   * happened to all units alike: `nexus.attentions`.
+   */
+  #itl(nexus: Nexus): ItlNexus | undefined {
+    const itl = this.#itls.get(nexus)
+    if (itl !== undefined || nexus.inventory === undefined) return itl
+    if (!this.#inventories.includes(nexus.inventory)) return undefined
+    return this.#keep(new ItlNexus(nexus, nexus.attentions.copy()))
   }
 
   /** I_T nexus loss (SAM-5 §6.3.4). Resolves when no media operation of its tasks runs any more. */
@@ -131,13 +161,23 @@ export abstract class LogicalUnit {
   #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
     const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
     this.#itls.delete(nexus)
+    nexus.units.delete(this)
     this.reservation.release(nexus)
     this.preventingRemoval.delete(nexus)
     return ended
   }
 
-  /** A unit attention condition for every nexus but `except`. */
-  establishUnitAttention(asc: number, options: { except?: Nexus } = {}): void {
+  /**
+   * A unit attention condition for every nexus but `except`. `besides`: a target device that sees itself to those of its
+   * nexuses for which nothing is kept here yet.
+   */
+  establishUnitAttention(
+    asc: number,
+    options: { except?: Nexus | undefined; besides?: LogicalUnitInventory | undefined } = {},
+  ): void {
+    for (const inventory of this.#inventories) {
+      if (inventory !== options.besides) for (const nexus of inventory.nexuses) this.#itl(nexus)
+    }
     for (const itl of this.#itls.values()) {
       if (itl.nexus !== options.except) itl.attentions.establish(asc)
     }
@@ -145,11 +185,11 @@ export abstract class LogicalUnit {
 
   /** A unit attention condition for one nexus. */
   establishUnitAttentionFor(nexus: Nexus, asc: number): void {
-    this.#itls.get(nexus)?.attentions.establish(asc)
+    this.#itl(nexus)?.attentions.establish(asc)
   }
 
   clearUnitAttention(nexus: Nexus, asc: number): void {
-    this.#itls.get(nexus)?.attentions.clear(asc)
+    this.#itl(nexus)?.attentions.clear(asc)
   }
 
   /**
@@ -157,7 +197,7 @@ export abstract class LogicalUnit {
    * units too: it is said once per nexus (LUICLR of VPD page 86h).
    */
   takeUnitAttention(nexus: Nexus): number | undefined {
-    const asc = this.#itls.get(nexus)?.attentions.take()
+    const asc = this.#itl(nexus)?.attentions.take()
     if (asc === Asc.reportedLunsDataHasChanged) nexus.inventory?.clearUnitAttention(nexus, asc)
     return asc
   }
@@ -165,7 +205,7 @@ export abstract class LogicalUnit {
   // ---------------------------------------------------------------------------------------------------- tasks
 
   commandReceived(task: Task): void {
-    const itl = this.#itls.get(task.nexus)
+    const itl = this.#itls.get(task.nexus) ?? this.#itl(task.nexus)
     if (itl === undefined) {
       task.state = "aborted"
       return task.abort()
@@ -197,12 +237,13 @@ export abstract class LogicalUnit {
   /** The task router's questions, in the order in which their answers count, then the command itself. */
   #process(task: Task): Completion {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
+    const { nexus } = task
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
-      throw unitAttention(this.takeUnitAttention(task.nexus)!)
+      throw unitAttention(this.takeUnitAttention(nexus)!)
     }
     if (command === undefined) throw this.unknownCommand(task)
-    if (this.reservation.conflicts(task.nexus, command)) {
+    if (this.reservation.conflicts(nexus, command)) {
       return task.sendCommandComplete(Status.reservationConflict)
     }
     checkUsage(command, task.cdb)
@@ -344,16 +385,16 @@ export abstract class LogicalUnit {
   // ---------------------------------------------------------------------------------------------------- reset
 
   /**
-   * A logical unit reset condition (SAM-5 §6.3.3), with `asc` as the unit attention for every nexus. Resolves when the
-   * media operations of all tasks have ended.
+   * A logical unit reset condition (SAM-5 §6.3.3), with `asc` as the unit attention for every nexus; `besides` as above.
+   * Resolves when the media operations of all tasks have ended.
    */
-  reset(asc: number, requester?: Nexus): Promise<void> {
+  reset(asc: number, requester?: Nexus, besides?: LogicalUnitInventory): Promise<void> {
     const ended = this.abortTasks(this.allTasks(), requester)
     this.reservation.clear()
     this.preventingRemoval.clear()
     this.control.reset()
     this.onReset()
-    this.establishUnitAttention(asc)
+    this.establishUnitAttention(asc, { besides })
     return ended
   }
 }

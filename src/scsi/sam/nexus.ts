@@ -1,3 +1,6 @@
+import type { LogicalUnit } from "./logical-unit.ts"
+import { UnitAttentions } from "./unit-attention.ts"
+
 /** Who talks to whom: what identifies an I_T nexus (SAM-5 §4.8). */
 export interface NexusIdentity {
   /** SCSI port name: for iSCSI "<iSCSI name>,i,0x<ISID>" (RFC 7143 §3.4.1 b). */
@@ -12,8 +15,9 @@ export interface NexusIdentity {
 
 /** What a logical unit may ask of the SCSI target device a nexus belongs to: a unit can be part of several. */
 export interface LogicalUnitInventory {
+  readonly nexuses: ReadonlySet<Nexus>
   /** The logical unit numbers there are, rising. */
-  luns(): number[]
+  luns(): readonly number[]
   /** Forgets a pending unit attention of the nexus on every logical unit of the target. */
   clearUnitAttention(nexus: Nexus, asc: number): void
 }
@@ -23,6 +27,10 @@ export class Nexus {
   readonly identity: NexusIdentity
   /** Set by ScsiTarget.attachNexus, gone again after detachNexus. */
   inventory: LogicalUnitInventory | undefined
+  /** The conditions that are pending at each unit that keeps nothing for it yet: see LogicalUnit's `#itl`. */
+  readonly attentions = new UnitAttentions()
+  /** The units that keep something for it. */
+  readonly units = new Set<LogicalUnit>()
 
   constructor(identity: NexusIdentity) {
     this.identity = identity

@@ -29,7 +29,7 @@ function reportLuns(task: Task): Completion {
   return sendParameterData(task, lunList(luns), allocationBytes)
 }
 
-function selected(select: number, luns: number[]): number[] {
+function selected(select: number, luns: readonly number[]): readonly number[] {
   switch (select) {
     case SelectReport.addressable:
       return luns

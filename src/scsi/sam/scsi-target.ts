@@ -37,6 +37,9 @@ export class ScsiTarget implements LogicalUnitInventory {
   readonly #log: Log
   readonly #units: (LogicalUnit | undefined)[] = []
   readonly #byLun = new Map<number, LogicalUnit>()
+  readonly #lunOf = new Map<LogicalUnit, number>()
+  /** Rising, until one comes or goes. */
+  #luns: number[] | undefined
   readonly #nowhere = new IncorrectUnit(targetIdentity)
   readonly #nexuses = new Set<Nexus>()
   /** Names of initiator ports there was a nexus with since power on, the latest last. */
@@ -57,8 +60,9 @@ export class ScsiTarget implements LogicalUnitInventory {
     return this.#byLun
   }
 
-  luns(): number[] {
-    return [...this.#byLun.keys()].toSorted((a, b) => a - b)
+  luns(): readonly number[] {
+    this.#luns ??= [...this.#byLun.keys()].sort((a, b) => a - b)
+    return this.#luns
   }
 
   /**
@@ -68,16 +72,20 @@ export class ScsiTarget implements LogicalUnitInventory {
   addLogicalUnit(lun: number, unit: LogicalUnit): void {
     if (!isLun(lun)) throw new SanletError("ERR_LUN", `${lun} is no logical unit number`)
     if (this.#byLun.has(lun)) throw new SanletError("ERR_LUN_IN_USE", `there is a LUN ${lun} already`)
-    for (const [other, taken] of this.#byLun) {
-      if (taken === unit)
-        throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
-    }
+    const other = this.#lunOf.get(unit)
+    if (other !== undefined)
+      throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
     void unit.commandTable // compiled now, so that a faulty one isn't found by the first command
     if (unit.log === silentLog) unit.log = this.#log
-    this.#announceInventory()
-    for (const nexus of this.#nexuses) unit.attachNexus(nexus, BEGINNING)
+    for (const nexus of this.#nexuses) {
+      this.#establish(nexus, Asc.reportedLunsDataHasChanged)
+      unit.attachNexus(nexus, BEGINNING)
+    }
+    unit.joinInventory(this)
     this.#byLun.set(lun, unit)
+    this.#lunOf.set(unit, lun)
     this.#units[lun] = unit
+    this.#luns = undefined
     for (const listener of this.#inventoryListeners) listener()
   }
 
@@ -89,12 +97,15 @@ export class ScsiTarget implements LogicalUnitInventory {
     const unit = this.#byLun.get(lun)
     if (unit === undefined) throw new SanletError("ERR_LUN", `there is no LUN ${lun}`)
     this.#byLun.delete(lun)
+    this.#lunOf.delete(unit)
     this.#units[lun] = undefined
+    this.#luns = undefined
+    unit.leaveInventory(this)
     const removal = Promise.all([...this.#nexuses].map((nexus) => unit.withdrawFrom(nexus)))
     // An initiator that owes a task its data doesn't hold up the removal for ever.
     const deadline = this.#clock.after(ABORT_DEADLINE_MS, "unit removal", () => unit.dropUnanswered())
     this.#removals.add(removal)
-    this.#announceInventory()
+    for (const nexus of this.#nexuses) this.#establish(nexus, Asc.reportedLunsDataHasChanged)
     for (const listener of this.#inventoryListeners) listener()
     await removal
     deadline.cancel()
@@ -107,15 +118,19 @@ export class ScsiTarget implements LogicalUnitInventory {
     return () => this.#inventoryListeners.delete(listener)
   }
 
-  #announceInventory(): void {
-    for (const nexus of this.#nexuses) {
-      for (const unit of this.#byLun.values()) {
-        unit.establishUnitAttentionFor(nexus, Asc.reportedLunsDataHasChanged)
-      }
+  /** A unit attention condition for a nexus on every logical unit. */
+  #establish(nexus: Nexus, asc: number): void {
+    nexus.attentions.establish(asc)
+    for (const unit of nexus.units) {
+      if (unit !== this.#nowhere) unit.establishUnitAttentionFor(nexus, asc)
     }
   }
 
   // -------------------------------------------------------------------------------------------------- nexuses
+
+  get nexuses(): ReadonlySet<Nexus> {
+    return this.#nexuses
+  }
 
   /** A new I_T nexus. Its first command to each unit gets BEGINNING, or I_T NEXUS LOSS OCCURRED if it had one before. */
   attachNexus(nexus: Nexus): void {
@@ -127,9 +142,9 @@ export class ScsiTarget implements LogicalUnitInventory {
       this.#knownPorts.delete(oldest!)
     }
     nexus.inventory = this
+    nexus.attentions.establish(known ? Asc.itNexusLoss : BEGINNING)
     this.#nexuses.add(nexus)
     this.#nowhere.attachNexus(nexus)
-    for (const unit of this.#byLun.values()) unit.attachNexus(nexus, known ? Asc.itNexusLoss : BEGINNING)
   }
 
   /**
@@ -138,14 +153,14 @@ export class ScsiTarget implements LogicalUnitInventory {
    */
   async detachNexus(nexus: Nexus): Promise<void> {
     if (!this.#nexuses.delete(nexus)) return
-    const units = [this.#nowhere, ...this.#byLun.values()]
-    const detached = units.map((unit) => unit.detachNexus(nexus))
+    const detached = [...nexus.units].map((unit) => unit.detachNexus(nexus))
     nexus.inventory = undefined
     await Promise.all([...detached, ...this.#removals])
   }
 
   clearUnitAttention(nexus: Nexus, asc: number): void {
-    for (const unit of this.#byLun.values()) unit.clearUnitAttention(nexus, asc)
+    nexus.attentions.clear(asc)
+    for (const unit of nexus.units) unit.clearUnitAttention(nexus, asc)
   }
 
   // ------------------------------------------------------------------------------- transport protocol services
@@ -207,7 +222,7 @@ export class ScsiTarget implements LogicalUnitInventory {
         return unit ? this.#clearTaskSet(unit, nexus) : TaskManagementServiceResponse.lunDoesNotExist
       case logicalUnitReset:
         return unit
-          ? this.#reset([unit], Asc.busDeviceResetFunction, nexus)
+          ? this.#resetUnit(unit, Asc.busDeviceResetFunction, nexus)
           : TaskManagementServiceResponse.lunDoesNotExist
       default:
         return TaskManagementServiceResponse.functionNotSupported
@@ -229,13 +244,14 @@ export class ScsiTarget implements LogicalUnitInventory {
     return { units: [unit], ended: unit.abortTasks(tasks, requester) }
   }
 
-  #reset(units: readonly LogicalUnit[], asc: number, requester: Nexus): Aborting {
-    const ended = Promise.all(units.map((unit) => unit.reset(asc, requester)))
-    return { units, ended: ended.then(() => {}) }
+  #resetUnit(unit: LogicalUnit, asc: number, requester: Nexus): Aborting {
+    return { units: [unit], ended: unit.reset(asc, requester) }
   }
 
   #resetTarget(asc: number, requester: Nexus): Aborting {
-    const { units, ended } = this.#reset([...this.#byLun.values()], asc, requester)
+    const units = [...this.#byLun.values()]
+    const ended = Promise.all(units.map((unit) => unit.reset(asc, requester, this)))
+    for (const nexus of this.#nexuses) this.#establish(nexus, asc)
     const elsewhere = this.#nowhere.abortTasks(this.#nowhere.allTasks())
     return { units, ended: Promise.all([ended, elsewhere]).then(() => {}) }
   }
