@@ -115,6 +115,10 @@ export const ISER_TRANSFER_BYTES_MAX = 512 * 1024
 export const UNIT_ATTENTIONS_MAX = 16
 /** Initiator ports a target remembers, to tell a nexus that was lost from a new one. */
 export const INITIATOR_PORTS_REMEMBERED_MAX = 4096
+/** Target port groups of one target, the highest number of one (SPC-4 has one more), and the ports of one: a count of one byte. */
+export const TARGET_PORT_GROUPS_MAX = 64
+export const TARGET_PORT_GROUP_MAX = 65534
+export const TARGET_PORTS_PER_GROUP_MAX = 255
 /** Longest parameter list of a MODE SELECT, in bytes. */
 export const MODE_PARAMETERS_BYTES_MAX = 4096
 /** Longest answer to SendTargets an initiator takes, in bytes. */

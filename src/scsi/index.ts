@@ -12,6 +12,12 @@ export { LogicalUnit } from "./sam/logical-unit.ts"
 export type { ModePage } from "./sam/mode-page.ts"
 export { Nexus, type NexusIdentity } from "./sam/nexus.ts"
 export { ScsiTarget, type ScsiTargetOptions } from "./sam/scsi-target.ts"
+export type {
+  AccessChange,
+  TargetPortGroup,
+  TargetPortGroupOptions,
+  TargetPortGroupsOptions,
+} from "./sam/target-port-groups.ts"
 export { Task, TaskAttribute, type TaskState } from "./sam/task.ts"
 export {
   TaskManagementFunction,
@@ -21,6 +27,7 @@ export {
 export type { VpdPage } from "./sam/vpd-page.ts"
 export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
 export { type DerivedNames, deriveNames, spcCommands, spcModePages, spcVpdPages } from "./spc/index.ts"
+export type { AccessState, LastingAccessState } from "./spec/access-state.ts"
 export { cdbBytesOf, OperationCode } from "./spec/operation-code.ts"
 export {
   Asc,

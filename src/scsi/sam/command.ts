@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
+import type { Nexus } from "./nexus.ts"
 import type { Task } from "./task.ts"
 
 /**
@@ -24,6 +25,8 @@ export interface Command<Unit extends LogicalUnit = LogicalUnit> {
   readonly access: "none" | "read" | "write"
   /** Runs even while a unit attention is pending, and leaves it pending (INQUIRY, REPORT LUNS, REQUEST SENSE). */
   readonly passesUnitAttention?: true
+  /** Whether this nexus may know of it; what isn't offered isn't reported, and refuses to run. Absent: every nexus may. */
+  offered?(nexus: Nexus): boolean
   /**
    * Carries it out. To return (or resolve) is GOOD with what was moved so far; a SenseError thrown is CHECK
    * CONDITION. For another status it calls task.sendCommandComplete itself before it returns.

@@ -11,6 +11,7 @@ import type { Nexus, NexusIdentity } from "./nexus.ts"
 /** PROTOCOL IDENTIFIER of iSCSI (SPC-4 §7.6.1). */
 const ISCSI = 0x5
 const PIV = 0x80
+const LOGICAL_UNIT_GROUP = 1
 
 /**
  * Contents of the Device Identification VPD page (SPC-4 §7.8.6): the unit's designators, then those of the port and the
@@ -19,16 +20,29 @@ const PIV = 0x80
 export const deviceIdentificationOf = (
   unit: { readonly identity: LogicalUnitIdentity },
   nexus: Nexus,
-): Uint8Array => encoded([...unit.identity.designators, ...targetDesignators(nexus)], nexus)
+): Uint8Array =>
+  encoded([...unit.identity.designators, ...logicalUnitGroup(nexus), ...targetDesignators(nexus)], nexus)
 
-/** The same of a well-known logical unit, which has no name of its own (SPC-4 §7.8.6.2.2). */
-export const wellKnownIdentification = (nexus: Nexus): Uint8Array => encoded(targetDesignators(nexus), nexus)
+/** The same of a well-known logical unit, which has no name and no access state of its own (SPC-4 §7.8.6.2.2). */
+export const wellKnownIdentification = (nexus: Nexus): Uint8Array =>
+  encoded(
+    targetDesignators(nexus).filter(({ type }) => type !== DesignatorType.targetPortGroup),
+    nexus,
+  )
 
-function targetDesignators({ identity }: Nexus): Designator[] {
+/** All units of a target device have the same asymmetric access states (SPC-4 §7.8.6.9). Said where there are several. */
+const logicalUnitGroup = ({ inventory }: Nexus): Designator[] =>
+  inventory?.portGroups.divided
+    ? [numbered(Association.logicalUnit, DesignatorType.logicalUnitGroup, LOGICAL_UNIT_GROUP)]
+    : []
+
+function targetDesignators({ identity, inventory }: Nexus): Designator[] {
   const { relativeTargetPort } = identity
+  const group = inventory?.portGroups.ofPort(relativeTargetPort)
   const deviceName = iscsiTargetName(identity)
   return [
     numbered(Association.targetPort, DesignatorType.relativeTargetPort, relativeTargetPort),
+    ...(group ? [numbered(Association.targetPort, DesignatorType.targetPortGroup, group.id)] : []),
     scsiName(Association.targetPort, identity.targetPortName),
     ...(deviceName === undefined ? [] : [scsiName(Association.targetDevice, deviceName)]),
   ]

@@ -106,6 +106,9 @@ export class IncorrectUnit extends LogicalUnit {
   readonly vpdPages = []
   readonly modePages = []
 
+  /** No target port has an asymmetric access state for a unit that isn't there. */
+  protected override checkAccess(): void {}
+
   protected override unknownCommand(task: Task): SenseError {
     return isWellKnown(task) ? super.unknownCommand(task) : notSupported()
   }

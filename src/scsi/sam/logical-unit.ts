@@ -5,6 +5,7 @@ import { type Log, silentLog } from "../../base/log.ts"
 import { Asc, encodeSense, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
+import type { AccessRestriction } from "./access-restriction.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control } from "./control.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
@@ -93,6 +94,11 @@ export abstract class LogicalUnit {
 
   /** Brings mode parameters and the like back to their defaults: a logical unit reset (SAM-5 §6.3.3). */
   protected onReset(): void {}
+
+  /** Through a port whose asymmetric access state doesn't allow everything (SPC-4 §5.16.2.4). Throws SenseError. */
+  protected checkAccess(restriction: AccessRestriction, command: Command): void {
+    if (!restriction.supports(command)) throw restriction.refusal()
+  }
 
   /** A command that isn't in the table. */
   protected unknownCommand(task: Task): SenseError {
@@ -243,6 +249,7 @@ export abstract class LogicalUnit {
       throw unitAttention(this.takeUnitAttention(nexus)!)
     }
     if (command === undefined) throw this.unknownCommand(task)
+    if (nexus.restriction !== undefined) this.checkAccess(nexus.restriction, command)
     if (this.reservation.conflicts(nexus, command)) {
       return task.sendCommandComplete(Status.reservationConflict)
     }

@@ -1,4 +1,6 @@
+import type { AccessRestriction } from "./access-restriction.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
+import type { TargetPortGroups } from "./target-port-groups.ts"
 import { UnitAttentions } from "./unit-attention.ts"
 
 /** Who talks to whom: what identifies an I_T nexus (SAM-5 §4.8). */
@@ -16,6 +18,7 @@ export interface NexusIdentity {
 /** What a logical unit may ask of the SCSI target device a nexus belongs to: a unit can be part of several. */
 export interface LogicalUnitInventory {
   readonly nexuses: ReadonlySet<Nexus>
+  readonly portGroups: TargetPortGroups
   /** The logical unit numbers there are, rising. */
   luns(): readonly number[]
   /** Forgets a pending unit attention of the nexus on every logical unit of the target. */
@@ -27,6 +30,8 @@ export class Nexus {
   readonly identity: NexusIdentity
   /** Set by ScsiTarget.attachNexus, gone again after detachNexus. */
   inventory: LogicalUnitInventory | undefined
+  /** What commands through its target port may do; undefined, as nearly always: everything. */
+  restriction: AccessRestriction | undefined
   /** The conditions that are pending at each unit that keeps nothing for it yet: see LogicalUnit's `#itl`. */
   readonly attentions = new UnitAttentions()
   /** The units that keep something for it. */

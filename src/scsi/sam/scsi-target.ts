@@ -7,6 +7,7 @@ import { IncorrectUnit } from "./incorrect-unit.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
 import { decodeLun, isLun } from "./lun.ts"
 import type { LogicalUnitInventory, Nexus } from "./nexus.ts"
+import { TargetPortGroups, type TargetPortGroupsOptions } from "./target-port-groups.ts"
 import type { Task } from "./task.ts"
 import {
   TaskManagementFunction,
@@ -17,6 +18,10 @@ import {
 export interface ScsiTargetOptions {
   readonly clock: Clock
   readonly log?: Log
+  /** Absent: one group of all ports. */
+  readonly portGroups?: TargetPortGroupsOptions
+  /** The relative target port identifiers there are besides those nexuses come through. */
+  readonly ports?: () => readonly number[]
 }
 
 /**
@@ -40,6 +45,7 @@ export class ScsiTarget implements LogicalUnitInventory {
   readonly #lunOf = new Map<LogicalUnit, number>()
   /** Rising, until one comes or goes. */
   #luns: number[] | undefined
+  readonly portGroups: TargetPortGroups
   readonly #nowhere = new IncorrectUnit(targetIdentity)
   readonly #nexuses = new Set<Nexus>()
   /** Names of initiator ports there was a nexus with since power on, the latest last. */
@@ -48,10 +54,13 @@ export class ScsiTarget implements LogicalUnitInventory {
   readonly #removals = new Set<Promise<unknown>>()
   readonly #inventoryListeners = new Set<() => void>()
 
-  constructor({ clock, log = silentLog }: ScsiTargetOptions) {
+  /** Throws SanletError ERR_TARGET_PORT_GROUP. */
+  constructor({ clock, log = silentLog, portGroups, ports }: ScsiTargetOptions) {
     this.#clock = clock
     this.#log = log
     this.#nowhere.log = log
+    this.portGroups = new TargetPortGroups(portGroups, () => this.#ports(ports?.() ?? []))
+    this.portGroups.onChange((attention, except) => this.#accessChanged(attention, except))
   }
 
   // -------------------------------------------------------------------------------------------- logical units
@@ -142,6 +151,7 @@ export class ScsiTarget implements LogicalUnitInventory {
       this.#knownPorts.delete(oldest!)
     }
     nexus.inventory = this
+    nexus.restriction = this.portGroups.restrictionOf(nexus.identity.relativeTargetPort)
     nexus.attentions.establish(known ? Asc.itNexusLoss : BEGINNING)
     this.#nexuses.add(nexus)
     this.#nowhere.attachNexus(nexus)
@@ -161,6 +171,20 @@ export class ScsiTarget implements LogicalUnitInventory {
   clearUnitAttention(nexus: Nexus, asc: number): void {
     nexus.attentions.clear(asc)
     for (const unit of nexus.units) unit.clearUnitAttention(nexus, asc)
+  }
+
+  /** The asymmetric access state of a target port group is another one (SPC-4 §5.16.2.5). */
+  #accessChanged(attention: number | undefined, except: Nexus | undefined): void {
+    for (const nexus of this.#nexuses) {
+      nexus.restriction = this.portGroups.restrictionOf(nexus.identity.relativeTargetPort)
+      if (attention !== undefined && nexus !== except) this.#establish(nexus, attention)
+    }
+  }
+
+  #ports(there: readonly number[]): number[] {
+    const ports = new Set(there)
+    for (const { identity } of this.#nexuses) ports.add(identity.relativeTargetPort)
+    return [...ports].sort((a, b) => a - b)
   }
 
   // ------------------------------------------------------------------------------- transport protocol services

@@ -5,6 +5,7 @@ import type { CommandTable } from "../sam/command-table.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
+import type { Nexus } from "../sam/nexus.ts"
 import type { Task } from "../sam/task.ts"
 import { MaintenanceIn, OperationCode } from "../spec/operation-code.ts"
 
@@ -22,19 +23,23 @@ const TIMEOUTS_BYTES = 12
  * timeouts: how long a command takes is up to whoever owns the storage.
  */
 function execute(task: Task, unit: LogicalUnit): Completion {
-  const { cdb } = task
+  const { cdb, nexus } = task
   const timeouts = (cdb[2]! & RCTD) !== 0
   const options = cdb[2]! & REPORTING_OPTIONS
   const table = unit.commandTable
   const data =
     options === 0
-      ? allCommands(table, timeouts)
-      : oneCommand(commandAskedFor(table, options, cdb[3]!, u16(cdb, 4)), timeouts)
+      ? allCommands(table.commands.filter(offeredTo(nexus)), timeouts)
+      : oneCommand(commandAskedFor(table, nexus, options, cdb[3]!, u16(cdb, 4)), timeouts)
   return sendParameterData(task, data, u32(cdb, 6))
 }
 
-function allCommands(table: CommandTable, timeouts: boolean): Uint8Array {
-  const { commands } = table
+const offeredTo =
+  (nexus: Nexus) =>
+  (command: Command): boolean =>
+    command.offered?.(nexus) !== false
+
+function allCommands(commands: readonly Command[], timeouts: boolean): Uint8Array {
   const descriptorBytes = 8 + (timeouts ? TIMEOUTS_BYTES : 0)
   const data = new Uint8Array(4 + commands.length * descriptorBytes)
   putU32(data, 0, data.length - 4)
@@ -52,11 +57,12 @@ function allCommands(table: CommandTable, timeouts: boolean): Uint8Array {
 /** Undefined: not supported. */
 function commandAskedFor(
   table: CommandTable,
+  nexus: Nexus,
   options: number,
   opcode: number,
   serviceAction: number,
 ): Command | undefined {
-  const known = table.ofOpcode(opcode)
+  const known = offeredOf(table, nexus, opcode)
   if (known === undefined && options <= 3) return undefined
   const withActions = known instanceof Map
   switch (options) {
@@ -72,6 +78,14 @@ function commandAskedFor(
     default:
       throw invalidFieldInCdb(`REPORTING OPTIONS ${options} is reserved`, 2, 2)
   }
+}
+
+/** What the table has of an operation code, without what the nexus isn't offered. */
+function offeredOf(table: CommandTable, nexus: Nexus, opcode: number): ReturnType<CommandTable["ofOpcode"]> {
+  const known = table.ofOpcode(opcode)
+  if (!(known instanceof Map)) return known
+  const offered = [...(known as ReadonlyMap<number, Command>)].filter(([, row]) => offeredTo(nexus)(row))
+  return offered.length > 0 ? new Map(offered) : undefined
 }
 
 function oneCommand(command: Command | undefined, timeouts: boolean): Uint8Array {

@@ -38,6 +38,7 @@ export const OperationCode = {
   serviceActionIn16: 0x9e,
   reportLuns: 0xa0,
   maintenanceIn: 0xa3,
+  maintenanceOut: 0xa4,
   read12: 0xa8,
   write12: 0xaa,
   writeAndVerify12: 0xae,
@@ -48,9 +49,12 @@ export type OperationCode = (typeof OperationCode)[keyof typeof OperationCode]
 /** Service actions, by the operation code they belong to. */
 export const ServiceActionIn16 = { readCapacity16: 0x10, getLbaStatus: 0x12 } as const
 export const MaintenanceIn = {
+  reportTargetPortGroups: 0x0a,
   reportSupportedOperationCodes: 0x0c,
   reportSupportedTaskManagementFunctions: 0x0d,
 } as const
+
+export const MaintenanceOut = { setTargetPortGroups: 0x0a } as const
 
 /** Length of a CDB by the group its operation code is in (SPC-4 §4.2.5.1); 0 where the code doesn't tell. */
 export const cdbBytesOf = (opcode: number): number => GROUP_BYTES[opcode >> 5]!

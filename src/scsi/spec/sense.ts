@@ -23,6 +23,10 @@ export const Asc = {
   noAdditionalSense: 0x0000,
   logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
+  asymmetricAccessStateTransition: 0x040a,
+  targetPortInStandbyState: 0x040b,
+  targetPortInUnavailableState: 0x040c,
+  logicalUnitNotReadyOffline: 0x0412,
   writeError: 0x0c00,
   invalidFieldInCommandInformationUnit: 0x0e03,
   unrecoveredReadError: 0x1100,
@@ -45,6 +49,8 @@ export const Asc = {
   itNexusLoss: 0x2907,
   parametersChanged: 0x2a00,
   modeParametersChanged: 0x2a01,
+  asymmetricAccessStateChanged: 0x2a06,
+  implicitAccessStateTransitionFailed: 0x2a07,
   capacityDataHasChanged: 0x2a09,
   commandsClearedByAnotherInitiator: 0x2f00,
   savingParametersNotSupported: 0x3900,
@@ -57,6 +63,7 @@ export const Asc = {
   initiatorDetectedErrorMessageReceived: 0x4800,
   invalidMessageError: 0x4900,
   overlappedCommandsAttempted: 0x4e00,
+  setTargetPortGroupsCommandFailed: 0x670a,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]
 
