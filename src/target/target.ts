@@ -9,9 +9,11 @@ import { sendScsiEvent } from "../iscsi/session/async-messages.ts"
 import type { SessionEnd, TargetSession } from "../iscsi/session/target-session.ts"
 import { ScsiTarget } from "../scsi/sam/scsi-target.ts"
 import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
+import type { LastingAccessState } from "../scsi/spec/access-state.ts"
 import { Asc, encodeSense, SenseKey } from "../scsi/spec/sense.ts"
 import { parseIscsiName } from "../wire/text.ts"
 import { AccessList, type AccessOptions } from "./access.ts"
+import { type AluaGroupInfo, type AluaOptions, portGroupsOf, reachedThrough } from "./alua.ts"
 import { NetworkEntity, type NetworkEntityOptions, type PortalOptions } from "./network-entity.ts"
 import type { Portal } from "./portal.ts"
 
@@ -22,8 +24,13 @@ export interface TargetOptions {
   /** Absent: no authentication. */
   readonly auth?: ChapAcceptance
   readonly access?: AccessOptions
-  /** Portal group tags it is reached through. Absent: all. */
+  /** Portal group tags it is reached through. Absent: all, or those in target port groups. */
   readonly portalGroups?: readonly number[]
+  /**
+   * Its portal groups in target port groups, where not all of them are to have the same access state. Those in none don't
+   * reach it. Absent: one group of all, active/optimized.
+   */
+  readonly alua?: AluaOptions
   /** What its logins are negotiated with. */
   readonly keys?: Partial<KeyPreferences>
   readonly clock?: Clock
@@ -52,9 +59,12 @@ export class Target {
   readonly access: AccessList
   readonly scsi: ScsiTarget
   readonly #sessions = new Set<TargetSession>()
+  readonly #portalGroups: ReadonlySet<number> | undefined
   #entity: NetworkEntity | undefined
+  /** The portal group tags there are; known once it belongs to a network entity. */
+  #tags: () => readonly number[] = () => []
 
-  /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS. */
+  /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS, ERR_TARGET_PORT_GROUP. */
   constructor(options: TargetOptions) {
     const name = parseIscsiName(options.name)
     if (name === undefined) {
@@ -66,8 +76,16 @@ export class Target {
     this.name = name
     this.options = options
     this.access = new AccessList(options.access)
-    this.scsi = new ScsiTarget({ clock: options.clock ?? systemClock, log: options.log ?? silentLog })
+    const { alua, clock = systemClock, log = silentLog } = options
+    this.#portalGroups = reachedThrough(options.portalGroups, alua)
+    this.scsi = new ScsiTarget({
+      clock,
+      log,
+      ...(alua && { portGroups: portGroupsOf(alua) }),
+      ports: () => this.#tags().filter((tag) => this.isIn(tag)),
+    })
     this.scsi.onInventoryChange(() => this.#announceInventory())
+    this.scsi.portGroups.onChange(() => this.#accessChanged(log))
   }
 
   get logicalUnits(): ReadonlyMap<number, DiskUnit> {
@@ -92,6 +110,25 @@ export class Target {
     return this.scsi.removeLogicalUnit(lun)
   }
 
+  /** Its target port groups, and the asymmetric access state of each (SPC-4 §5.16). */
+  targetPortGroups(): AluaGroupInfo[] {
+    return this.scsi.portGroups.groups.map(({ id, ports, state, preferred }) => {
+      return { id, portalGroups: ports, state, preferred }
+    })
+  }
+
+  /**
+   * Changes the access state of a target port group: an implicit change, of which initiators are told. Commands under way
+   * go on. With `work`, which moves whatever has to be moved, the group is transitioning until it's done; when it fails
+   * the group is what it was, and the promise rejects with the failure. Through an offline group nobody logs in, and its
+   * sessions end. Rejects with SanletError ERR_TARGET_PORT_GROUP: no such group, or it is changing already.
+   */
+  async setAccessState(group: number, state: LastingAccessState, work?: () => Promise<void>): Promise<void> {
+    const { portGroups } = this.scsi
+    if (work) await portGroups.transition(group, state, work)
+    else portGroups.set(group, state)
+  }
+
   /** A portal of the target's own: for one target in one process. Others share a NetworkEntity. */
   listen(at: PortalOptions, options: NetworkEntityOptions = {}): Promise<Portal> {
     if (!this.#entity) {
@@ -109,7 +146,17 @@ export class Target {
 
   /** Whether it is reached through portals of this group. */
   isIn(portalGroupTag: number): boolean {
-    return this.options.portalGroups?.includes(portalGroupTag) ?? true
+    return this.#portalGroups?.has(portalGroupTag) ?? true
+  }
+
+  /** Nobody gets in through portals of this group now (SPC-4 §5.16.2.4.6). */
+  isOffline(portalGroupTag: number): boolean {
+    return this.scsi.portGroups.ofPort(portalGroupTag)?.state === "offline"
+  }
+
+  /** It is reached through the portals of a network entity from now on. */
+  joined(entity: NetworkEntity): void {
+    this.#tags = () => [...new Set([...entity.portals].map((portal) => portal.portalGroupTag))].sort(rising)
   }
 
   sessions(): SessionInfo[] {
@@ -137,6 +184,16 @@ export class Target {
     }
   }
 
+  /** What came through ports that are offline now is cut off (SPC-4 §5.16.2.5). */
+  #accessChanged(log: Log): void {
+    const groups = this.targetPortGroups().map(({ id, state }) => `${id} ${state}`)
+    log.info({ target: this.name, groups: groups.join(", ") }, "asymmetric access states have changed")
+    for (const session of this.#sessions) {
+      if (!this.isOffline(session.identity.portalGroupTag)) continue
+      for (const connection of [...session.connections.values()]) connection.close("portal group offline")
+    }
+  }
+
   /** The unit attention comes with the next command; the Async Message comes at once (RFC 7143 §11.9.1). */
   #announceInventory(): void {
     const changed = { key: SenseKey.unitAttention, asc: Asc.reportedLunsDataHasChanged, detail: {} }
@@ -147,3 +204,5 @@ export class Target {
     }
   }
 }
+
+const rising = (a: number, b: number): number => a - b
