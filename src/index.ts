@@ -14,6 +14,7 @@ export type { IserAcceptor } from "./target/iser.ts"
 export { AccessList, type AccessOptions } from "./target/access.ts"
 export { NetworkEntity, type NetworkEntityOptions } from "./target/network-entity.ts"
 export type { Portal } from "./target/portal.ts"
+export type { AluaGroupInfo, AluaGroupOptions, AluaOptions } from "./target/alua.ts"
 export { type SessionInfo, Target, type TargetOptions } from "./target/target.ts"
 export { iserOverIwarp, type Iser } from "./iser.ts"
 

@@ -5,6 +5,7 @@ import type { Clock } from "./base/clock.ts"
 import type { Log } from "./base/log.ts"
 import type { Random } from "./base/random.ts"
 import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index.ts"
+import { byAccess, isIn } from "./control/config/reach.ts"
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openUnitDevice } from "./control/devices.ts"
@@ -109,7 +110,7 @@ class Composition implements Server {
   }
 
   async #addTarget(configuration: TargetConfiguration): Promise<void> {
-    const { name, alias, chap, access, portalGroups, login } = configuration
+    const { name, alias, chap, access, alua, portalGroups, login } = configuration
     const { clock, log } = this.#around
     const target = new Target({
       name,
@@ -119,6 +120,7 @@ class Composition implements Server {
       ...(chap && { auth: chap }),
       ...(access && { access }),
       ...(portalGroups && { portalGroups }),
+      ...(alua && { alua }),
       ...(login && { keys: { ...targetKeyPreferences, ...login } }),
     })
     for (const lun of configuration.luns) {
@@ -158,7 +160,10 @@ class Composition implements Server {
   }
 
   #served({ target, configuration, device, claim }: Unit): ServedUnit {
-    const portal = this.#portals.find(({ portalGroupTag }) => isIn(target, portalGroupTag))
+    const better = byAccess(target)
+    const [portal] = this.#portals
+      .filter(({ portalGroupTag }) => isIn(target, portalGroupTag))
+      .sort((a, b) => better(a.portalGroupTag, b.portalGroupTag))
     const address = portal ? reachable(portal.endpoint) : ""
     return {
       url: `iscsi://${address}/${target.name}/${configuration.lun}`,
@@ -208,9 +213,6 @@ function unitOptions({ configuration, claim, reservations, state }: Unit): DiskU
     ...(removable !== undefined && { removable }),
   }
 }
-
-const isIn = ({ portalGroups }: TargetConfiguration, tag: number): boolean =>
-  portalGroups?.includes(tag) ?? true
 
 /** A portal on every address is reached on this machine's own. */
 function reachable({ address, port }: { address: string; port: number }): string {

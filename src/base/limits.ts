@@ -153,6 +153,10 @@ export const SELF_TEST_RESULTS_MAX = 20
 export const LOG_PARAMETERS_BYTES_MAX = 4096
 /** How fast an extended self-test reads at most, in bytes a second: who uses the disk meanwhile comes first. */
 export const SELF_TEST_BYTES_PER_SECOND = 128 * 1024 * 1024
+/** Target port groups of one target, the highest number of one (SPC-4 has one more), and the ports of one: a count of one byte. */
+export const TARGET_PORT_GROUPS_MAX = 64
+export const TARGET_PORT_GROUP_MAX = 65534
+export const TARGET_PORTS_PER_GROUP_MAX = 255
 /** Longest parameter list of a MODE SELECT, in bytes. */
 export const MODE_PARAMETERS_BYTES_MAX = 4096
 /** Registrations of one logical unit (PERSISTENT RESERVE OUT), one per I_T nexus; for one more there are insufficient resources. */

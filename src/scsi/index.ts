@@ -15,6 +15,12 @@ export { Nexus, type NexusIdentity, type TargetPort } from "./sam/nexus.ts"
 export type { PersistentReservation, PersistentState, Registration } from "./sam/persistent-state.ts"
 export type { ReservationStore } from "./sam/reservation-store.ts"
 export { ScsiTarget, type ScsiTargetOptions } from "./sam/scsi-target.ts"
+export type {
+  AccessChange,
+  TargetPortGroup,
+  TargetPortGroupOptions,
+  TargetPortGroupsOptions,
+} from "./sam/target-port-groups.ts"
 export { Task, TaskAttribute, type TaskState } from "./sam/task.ts"
 export {
   TaskManagementFunction,
@@ -34,6 +40,7 @@ export {
   spcModePages,
   spcVpdPages,
 } from "./spc/index.ts"
+export type { AccessState, LastingAccessState } from "./spec/access-state.ts"
 export { cdbBytesOf, OperationCode } from "./spec/operation-code.ts"
 export {
   Asc,

@@ -86,7 +86,7 @@ export class NetworkEntity {
     if (this.#targets.has(name))
       throw new SanletError("ERR_TARGET_EXISTS", `a target ${target.name} exists already`)
     this.#targets.set(name, target)
-    target.listeningGroups = () => [...this.#portals].map((portal) => portal.portalGroupTag)
+    target.joined(this)
   }
 
   /** Asks its initiators to log out, ends their sessions, and forgets the target. */

@@ -26,6 +26,8 @@ import type { Portal } from "./portal.ts"
 import { ScsiPort } from "./scsi-port.ts"
 import type { Target } from "./target.ts"
 
+const OFFLINE = "the portal group is offline"
+
 const refused = (status: number, reason: string): LoginRefusal => ({ kind: "refused", status, reason })
 
 /**
@@ -176,6 +178,7 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     if (!target.access.allows(login.initiatorName, remote.address)) {
       return refused(LoginStatus.authorizationFailure, `${login.initiatorName} may not use ${target.name}`)
     }
+    if (target.isOffline(portalGroupTag)) return refused(LoginStatus.serviceUnavailable, OFFLINE)
     this.#target = target
     const { auth, alias, keys } = target.options
     return {
@@ -225,6 +228,8 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
     if (target && targets.get(target.name) !== target) {
       return refused(LoginStatus.targetRemoved, `${target.name} is no longer here`)
     }
+    if (target?.isOffline(this.#portal.portalGroupTag))
+      return refused(LoginStatus.serviceUnavailable, OFFLINE)
     const sessionsMax = target ? SESSIONS_MAX : DISCOVERY_SESSIONS_MAX
     if (sessions.count(target?.name) < sessionsMax) return undefined
     const what = target?.name ?? "discovery"

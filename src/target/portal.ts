@@ -151,7 +151,7 @@ export class Portal {
   #addresses(target: Target, local: Endpoint): { address: string; portalGroupTag: number }[] {
     const addresses = []
     for (const { endpoint, portalGroupTag } of this.#entity.portals) {
-      if (!target.isIn(portalGroupTag)) continue
+      if (!target.isIn(portalGroupTag) || target.isOffline(portalGroupTag)) continue
       const { port } = endpoint
       const address =
         endpoint.address === "0.0.0.0" || endpoint.address === "::" ? local.address : endpoint.address

@@ -10,9 +10,11 @@ import type { SessionEnd, TargetSession } from "../iscsi/session/target-session.
 import { ScsiTarget } from "../scsi/sam/scsi-target.ts"
 import type { TargetPort } from "../scsi/sam/nexus.ts"
 import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
+import type { LastingAccessState } from "../scsi/spec/access-state.ts"
 import { Asc, encodeSense, SenseKey } from "../scsi/spec/sense.ts"
 import { parseIscsiName } from "../wire/text.ts"
 import { AccessList, type AccessOptions } from "./access.ts"
+import { type AluaGroupInfo, type AluaOptions, portGroupsOf, reachedThrough } from "./alua.ts"
 import { NetworkEntity, type NetworkEntityOptions, type PortalOptions } from "./network-entity.ts"
 import type { Portal } from "./portal.ts"
 import { targetPort } from "./scsi-port.ts"
@@ -24,8 +26,13 @@ export interface TargetOptions {
   /** Absent: no authentication. */
   readonly auth?: ChapAcceptance
   readonly access?: AccessOptions
-  /** Portal group tags it is reached through. Absent: all. */
+  /** Portal group tags it is reached through. Absent: all, or those in target port groups. */
   readonly portalGroups?: readonly number[]
+  /**
+   * Its portal groups in target port groups, where not all of them are to have the same access state. Those in none don't
+   * reach it. Absent: one group of all, active/optimized.
+   */
+  readonly alua?: AluaOptions
   /** What its logins are negotiated with. */
   readonly keys?: Partial<KeyPreferences>
   readonly clock?: Clock
@@ -54,11 +61,12 @@ export class Target {
   readonly access: AccessList
   readonly scsi: ScsiTarget
   readonly #sessions = new Set<TargetSession>()
+  readonly #portalGroups: ReadonlySet<number> | undefined
   #entity: NetworkEntity | undefined
-  /** Groups of the portals there are; set by the network entity it is added to. */
-  listeningGroups: () => Iterable<number> = () => []
+  /** The portal group tags there are; known once it belongs to a network entity. */
+  #tags: () => readonly number[] = () => []
 
-  /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS. */
+  /** Throws SanletError ERR_ISCSI_NAME, ERR_ACCESS_ADDRESS, ERR_TARGET_PORT_GROUP. */
   constructor(options: TargetOptions) {
     const name = parseIscsiName(options.name)
     if (name === undefined) {
@@ -70,9 +78,16 @@ export class Target {
     this.name = name
     this.options = options
     this.access = new AccessList(options.access)
-    const { clock = systemClock, log = silentLog } = options
-    this.scsi = new ScsiTarget({ clock, log, targetPorts: () => this.#ports() })
+    const { alua, clock = systemClock, log = silentLog } = options
+    this.#portalGroups = reachedThrough(options.portalGroups, alua)
+    this.scsi = new ScsiTarget({
+      clock,
+      log,
+      ...(alua && { portGroups: portGroupsOf(alua) }),
+      targetPorts: () => this.#ports(),
+    })
     this.scsi.onInventoryChange(() => this.#announceInventory())
+    this.scsi.portGroups.onChange(() => this.#accessChanged(log))
   }
 
   get logicalUnits(): ReadonlyMap<number, DiskUnit> {
@@ -99,6 +114,25 @@ export class Target {
     return this.scsi.removeLogicalUnit(lun)
   }
 
+  /** Its target port groups, and the asymmetric access state of each (SPC-4 §5.16). */
+  targetPortGroups(): AluaGroupInfo[] {
+    return this.scsi.portGroups.groups.map(({ id, ports, state, preferred }) => {
+      return { id, portalGroups: ports, state, preferred }
+    })
+  }
+
+  /**
+   * Changes the access state of a target port group: an implicit change, of which initiators are told. Commands under way
+   * go on. With `work`, which moves whatever has to be moved, the group is transitioning until it's done; when it fails
+   * the group is what it was, and the promise rejects with the failure. Through an offline group nobody logs in, and its
+   * sessions end. Rejects with SanletError ERR_TARGET_PORT_GROUP: no such group, or it is changing already.
+   */
+  async setAccessState(group: number, state: LastingAccessState, work?: () => Promise<void>): Promise<void> {
+    const { portGroups } = this.scsi
+    if (work) await portGroups.transition(group, state, work)
+    else portGroups.set(group, state)
+  }
+
   /** A portal of the target's own: for one target in one process. Others share a NetworkEntity. */
   listen(at: PortalOptions, options: NetworkEntityOptions = {}): Promise<Portal> {
     if (!this.#entity) {
@@ -116,12 +150,24 @@ export class Target {
 
   /** Whether it is reached through portals of this group. */
   isIn(portalGroupTag: number): boolean {
-    return this.options.portalGroups?.includes(portalGroupTag) ?? true
+    return this.#portalGroups?.has(portalGroupTag) ?? true
   }
 
+  /** Nobody gets in through portals of this group now (SPC-4 §5.16.2.4.6). */
+  isOffline(portalGroupTag: number): boolean {
+    return this.scsi.portGroups.ofPort(portalGroupTag)?.state === "offline"
+  }
+
+  /** It is reached through the portals of a network entity from now on. */
+  joined(entity: NetworkEntity): void {
+    this.#tags = () => [...entity.portals].map((portal) => portal.portalGroupTag)
+  }
+
+  /** Those of target port groups are there whether a portal listens or not: initiators are told of all of them. */
   #ports(): TargetPort[] {
-    const tags = [...new Set(this.listeningGroups())].filter((tag) => this.isIn(tag))
-    return tags.map((tag) => targetPort(this.name, tag))
+    const listening = this.#tags().filter((tag) => this.isIn(tag))
+    const grouped = this.options.alua ? [...(this.#portalGroups ?? [])] : []
+    return [...new Set([...grouped, ...listening])].map((tag) => targetPort(this.name, tag))
   }
 
   sessions(): SessionInfo[] {
@@ -146,6 +192,16 @@ export class Target {
   endSessions(why: SessionEnd): void {
     for (const session of this.#sessions) {
       for (const connection of [...session.connections.values()]) connection.close(why)
+    }
+  }
+
+  /** What came through ports that are offline now is cut off (SPC-4 §5.16.2.5). */
+  #accessChanged(log: Log): void {
+    const groups = this.targetPortGroups().map(({ id, state }) => `${id} ${state}`)
+    log.info({ target: this.name, groups: groups.join(", ") }, "asymmetric access states have changed")
+    for (const session of this.#sessions) {
+      if (!this.isOffline(session.identity.portalGroupTag)) continue
+      for (const connection of [...session.connections.values()]) connection.close("portal group offline")
     }
   }
 

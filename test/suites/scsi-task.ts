@@ -10,13 +10,16 @@ import { decodeSense, type Sense } from "../../src/scsi/spec/sense.ts"
 import { Status } from "../../src/scsi/spec/status.ts"
 
 /** A nexus of host `host` to port 1 of a test target. */
-export function testNexus(host = "host"): Nexus {
+export const testNexus = (host = "host"): Nexus => testNexusThrough(1, host)
+
+/** The same, to another of its ports. */
+export function testNexusThrough(port: number, host = "host"): Nexus {
   const initiatorName = `iqn.2026-01.org.example:${host}`
   return new Nexus({
     initiatorName,
     initiatorPortName: `${initiatorName},i,0x000000000001`,
-    targetPortName: "iqn.2026-01.org.example:target,t,0x0001",
-    relativeTargetPort: 1,
+    targetPortName: `iqn.2026-01.org.example:target,t,0x${port.toString(16).padStart(4, "0")}`,
+    relativeTargetPort: port,
   })
 }
 

@@ -9,6 +9,9 @@ interface Checked {
   readonly targets: readonly {
     readonly name: string
     readonly portalGroups?: readonly number[]
+    readonly alua?: {
+      readonly groups: readonly { readonly id?: number; readonly portalGroups: readonly number[] }[]
+    }
     readonly luns: readonly {
       readonly lun: number
       readonly serial?: string
@@ -30,11 +33,8 @@ export function checkTogether(configuration: Checked, context: Refinement): void
   }
   for (const [t, target] of targets.entries()) {
     once.claim("the target name", target.name.toLowerCase(), ["targets", t, "name"])
-    for (const [g, group] of (target.portalGroups ?? []).entries()) {
-      if (groups.has(group)) continue
-      const message = `no portal is in group ${group}; there are ${[...groups].join(", ")}`
-      context.addIssue({ code: "custom", message, path: ["targets", t, "portalGroups", g] })
-    }
+    checkGroups(target.portalGroups ?? [], groups, ["targets", t, "portalGroups"], context)
+    checkTargetPortGroups(target, t, groups, once, context)
     for (const [l, unit] of target.luns.entries()) {
       const path = ["targets", t, "luns", l]
       once.claim("LUN", String(unit.lun), [...path, "lun"], `in target ${t}`)
@@ -47,6 +47,50 @@ export function checkTogether(configuration: Checked, context: Refinement): void
       const storage = storageOf(unit.device)
       if (storage) once.claim("the storage", storage, [...path, "device"])
     }
+  }
+}
+
+function checkGroups(
+  tags: readonly number[],
+  groups: ReadonlySet<number>,
+  path: PropertyKey[],
+  context: Refinement,
+): void {
+  for (const [i, tag] of tags.entries()) {
+    if (groups.has(tag)) continue
+    const message = `no portal is in group ${tag}; there are ${[...groups].join(", ")}`
+    context.addIssue({ code: "custom", message, path: [...path, i] })
+  }
+}
+
+/** A portal group is in one target port group of a target, and in none only where it doesn't reach the target. */
+function checkTargetPortGroups(
+  { alua, portalGroups }: Checked["targets"][number],
+  t: number,
+  groups: ReadonlySet<number>,
+  once: Uniqueness,
+  context: Refinement,
+): void {
+  if (alua === undefined) return
+  const grouped = new Set<number>()
+  for (const [g, group] of alua.groups.entries()) {
+    const path = ["targets", t, "alua", "groups", g]
+    const within = `target port groups of ${t}`
+    once.claim("the target port group", String(group.id ?? g + 1), [...path, "id"], within)
+    checkGroups(group.portalGroups, groups, [...path, "portalGroups"], context)
+    for (const [i, tag] of group.portalGroups.entries()) {
+      const place = [...path, "portalGroups", i]
+      once.claim("the portal group", String(tag), place, within)
+      grouped.add(tag)
+      if (portalGroups?.includes(tag) !== false) continue
+      const message = `expected a portal group of the target's portalGroups (${portalGroups.join(", ")}), found ${tag}`
+      context.addIssue({ code: "custom", message, path: place })
+    }
+  }
+  for (const [i, tag] of (portalGroups ?? []).entries()) {
+    if (grouped.has(tag)) continue
+    const message = `expected a portal group of alua.groups (${[...grouped].join(", ")}), found ${tag}`
+    context.addIssue({ code: "custom", message, path: ["targets", t, "portalGroups", i] })
   }
 }
 

@@ -1,4 +1,5 @@
 import * as z from "zod"
+import { alua } from "./alua.ts"
 import { chap } from "./chap.ts"
 import { checkTogether } from "./checks.ts"
 import type { ConfigurationContext } from "./context.ts"
@@ -57,6 +58,9 @@ function target(at: ConfigurationContext) {
       .min(1)
       .exactOptional()
       .describe("Groups it is reached through; default: all"),
+    alua: alua(group)
+      .exactOptional()
+      .describe("Portal groups with access states of their own; default: active/optimized, all of them"),
     chap: chap(at).exactOptional(),
     access: section({
       initiators: z

@@ -1,4 +1,5 @@
 import { checkChap } from "../../iscsi/login/chap.ts"
+import { isIn } from "./reach.ts"
 import type { Configuration, TargetConfiguration } from "./schema.ts"
 
 /** What is allowed and yet seldom meant: secrets easily guessed, disks open to whoever reaches an address. */
@@ -20,8 +21,6 @@ export function configurationWarnings({ portals, targets, discovery }: Configura
 
 const isUnguarded = ({ chap, access }: TargetConfiguration): boolean =>
   !chap && !access?.initiators && !access?.allow
-const isIn = ({ portalGroups }: TargetConfiguration, group: number): boolean =>
-  portalGroups?.includes(group) ?? true
 
 export const isLoopback = (host: string): boolean =>
   host === "::1" || host === "localhost" || host.startsWith("127.")

@@ -30,6 +30,7 @@ export type SessionEnd =
   | "reinstated"
   | "target cold reset"
   | "closed by the target"
+  | "portal group offline"
   | "protocol error"
 
 /**

@@ -1,4 +1,4 @@
-import { MaintenanceIn, OperationCode } from "../spec/operation-code.ts"
+import { MaintenanceIn, MaintenanceOut, OperationCode } from "../spec/operation-code.ts"
 import { putU16, putU32 } from "./fields.ts"
 
 /** Builders of SPC-4's CDBs. Each gives a CDB of its own length; lengths are in bytes. */
@@ -201,6 +201,21 @@ export function reportSupportedTaskManagementFunctions(
 ): Uint8Array {
   const cdb = maintenanceIn(MaintenanceIn.reportSupportedTaskManagementFunctions, allocationBytes)
   if (extended) cdb[2] = 0x80
+  return cdb
+}
+
+/** SPC-4 §6.37. `extended`: with the header that tells the IMPLICIT TRANSITION TIME. */
+export function reportTargetPortGroups(allocationBytes: number, extended = false): Uint8Array {
+  const cdb = maintenanceIn(MaintenanceIn.reportTargetPortGroups, allocationBytes)
+  if (extended) cdb[1]! |= 0x20
+  return cdb
+}
+
+/** SPC-4 §6.45. */
+export function setTargetPortGroups(parameterListBytes: number): Uint8Array {
+  const cdb = bare(OperationCode.maintenanceOut, 12)
+  cdb[1] = MaintenanceOut.setTargetPortGroups
+  putU32(cdb, 6, parameterListBytes)
   return cdb
 }
 

@@ -2,6 +2,7 @@ import { SanletError } from "../../base/errors.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { controlByteAt, NACA } from "./aca.ts"
 import type { Command } from "./command.ts"
+import type { Nexus } from "./nexus.ts"
 
 type Entry = Command | Map<number, Command> | undefined
 
@@ -10,6 +11,8 @@ const VARIABLE_LENGTH = 0x7f
 
 export const serviceActionOf = (cdb: Uint8Array): number =>
   cdb[0] === VARIABLE_LENGTH ? (cdb[8]! << 8) | cdb[9]! : cdb[1]! & 0x1f
+
+export const isOffered = (command: Command, nexus: Nexus): boolean => command.offered?.(nexus) !== false
 
 /** The commands of a logical unit, to be found by CDB. Made once per command table. */
 export class CommandTable {
@@ -48,9 +51,17 @@ export class CommandTable {
     return this.#entries[opcode]
   }
 
-  /** Why `find` found nothing. */
-  unknown(cdb: Uint8Array): SenseError {
-    if (this.#entries[cdb[0]!] === undefined) {
+  /** The same, without what a nexus isn't offered. */
+  offered(opcode: number, nexus: Nexus): Command | ReadonlyMap<number, Command> | undefined {
+    const entry = this.#entries[opcode]
+    if (!(entry instanceof Map)) return entry && isOffered(entry, nexus) ? entry : undefined
+    const offered = [...entry].filter(([, row]) => isOffered(row, nexus))
+    return offered.length > 0 ? new Map(offered) : undefined
+  }
+
+  /** Why `find` found nothing, or nothing the nexus is offered. */
+  unknown(cdb: Uint8Array, nexus: Nexus): SenseError {
+    if (this.offered(cdb[0]!, nexus) === undefined) {
       return new SenseError(
         SenseKey.illegalRequest,
         Asc.invalidCommandOperationCode,

@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
+import type { Nexus } from "./nexus.ts"
 import type { Task } from "./task.ts"
 
 /**
@@ -26,6 +27,8 @@ export interface Command<Unit extends LogicalUnit = LogicalUnit> {
   readonly passesUnitAttention?: true
   /** Processed as if it had the attribute HEAD OF QUEUE, whatever attribute it came with (SBC-3, SANITIZE). */
   readonly headOfQueue?: true
+  /** Whether this nexus may know of it; what isn't offered isn't reported, and refuses to run. Absent: every nexus may. */
+  offered?(nexus: Nexus): boolean
   /**
    * Carries it out. To return (or resolve) is GOOD with what was moved so far; a SenseError thrown is CHECK
    * CONDITION. For another status it calls task.sendCommandComplete itself before it returns.

@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import type { SenseDetail } from "../spec/sense.ts"
+import type { AccessRestriction } from "./access-restriction.ts"
 import type { Command } from "./command.ts"
 import type { LogPage } from "./log-page.ts"
 import type { ModePage } from "./mode-page.ts"
@@ -73,4 +74,9 @@ export abstract class DeviceType {
 
   /** Brings mode parameters and the like back to their defaults: a logical unit reset (SAM-5 §6.3.3). */
   protected onReset(): void {}
+
+  /** Through a port whose asymmetric access state doesn't allow everything (SPC-4 §5.16.2.4). Throws SenseError. */
+  protected checkAccess(restriction: AccessRestriction, command: Command): void {
+    if (!restriction.supports(command)) throw restriction.refusal()
+  }
 }

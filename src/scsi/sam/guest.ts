@@ -14,6 +14,12 @@ export interface Guest {
 /** The guests of a logical unit. */
 export class Guests {
   readonly #guests = new Set<Guest>()
+  readonly #attach: (nexus: Nexus) => void
+
+  /** `attach`: has the unit keep something for a nexus that never came to it, so that it hears of the nexus's loss. */
+  constructor(attach: (nexus: Nexus) => void) {
+    this.#attach = attach
+  }
 
   get count(): number {
     return this.#guests.size
@@ -21,6 +27,7 @@ export class Guests {
 
   /** Until it is taken out again it is evicted with its nexus, and by a reset. */
   admit(guest: Guest): void {
+    this.#attach(guest.nexus)
     this.#guests.add(guest)
   }
 

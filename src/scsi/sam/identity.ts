@@ -10,6 +10,7 @@ export const DesignatorType = {
   naa: 3,
   relativeTargetPort: 4,
   targetPortGroup: 5,
+  logicalUnitGroup: 6,
   scsiName: 8,
 } as const
 export type DesignatorType = (typeof DesignatorType)[keyof typeof DesignatorType]

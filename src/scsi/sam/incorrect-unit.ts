@@ -1,7 +1,9 @@
-import { u16 } from "../cdb/fields.ts"
+import { putU16, u16 } from "../cdb/fields.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
+import { wellKnownIdentification } from "./device-identification.ts"
+import { invalidFieldInCdb } from "./field-error.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { LogicalUnit } from "./logical-unit.ts"
 import { decodeLun, REPORT_LUNS_WELL_KNOWN } from "./lun.ts"
@@ -15,6 +17,7 @@ const NOTHING_HERE = 0x7f
 /** PERIPHERAL DEVICE TYPE 1Eh: a well-known logical unit. */
 const WELL_KNOWN = 0x1e
 const INQUIRY_BYTES = 36
+const EVPD = 0x01
 
 const isWellKnown = (task: Task): boolean => decodeLun(task.lunHigh, task.lunLow) === REPORT_LUNS_WELL_KNOWN
 
@@ -35,13 +38,33 @@ function inquiryData(task: Task, { vendor, product, revision }: LogicalUnitIdent
   return data
 }
 
+/** The vital product data of the well-known logical unit: Supported VPD Pages and Device Identification (SPC-4 §8.1). */
+function vitalProductData(task: Task): Uint8Array {
+  const code = task.cdb[2]!
+  if (!isWellKnown(task))
+    throw invalidFieldInCdb("there is no vital product data where there is no unit", 1, 0)
+  if (code !== 0x00 && code !== 0x83) throw invalidFieldInCdb(`there is no VPD page ${code.toString(16)}h`, 2)
+  const contents = code === 0 ? Uint8Array.of(0x00, 0x83) : wellKnownIdentification(task.nexus)
+  const data = new Uint8Array(4 + contents.length)
+  data[0] = WELL_KNOWN
+  data[1] = code
+  putU16(data, 2, contents.length)
+  data.set(contents, 4)
+  return data
+}
+
 const inquiry: Command = {
   name: "INQUIRY",
   opcode: OperationCode.inquiry,
-  usage: [OperationCode.inquiry, 0, 0, 0xff, 0xff, 0],
+  usage: [OperationCode.inquiry, EVPD, 0xff, 0xff, 0xff, 0],
   access: "none",
   passesUnitAttention: true,
-  execute: (task, unit) => sendParameterData(task, inquiryData(task, unit.identity), u16(task.cdb, 3)),
+  execute: (task, { identity }) => {
+    const { cdb } = task
+    const evpd = (cdb[1]! & EVPD) !== 0
+    if (!evpd && cdb[2] !== 0) throw invalidFieldInCdb("PAGE CODE means something with EVPD only", 2)
+    return sendParameterData(task, evpd ? vitalProductData(task) : inquiryData(task, identity), u16(cdb, 3))
+  },
 }
 
 const testUnitReady: Command = {
@@ -84,6 +107,9 @@ export class IncorrectUnit extends LogicalUnit {
   readonly commands = commands
   readonly vpdPages = []
   readonly modePages = []
+
+  /** No target port has an asymmetric access state for a unit that isn't there. */
+  protected override checkAccess(): void {}
 
   protected override unknownCommand(task: Task): SenseError {
     return isWellKnown(task) ? super.unknownCommand(task) : notSupported()

@@ -15,7 +15,7 @@ import type { LogicalUnitIdentity } from "./identity.ts"
 import { InformationalExceptions, ReportingMethod } from "./informational-exceptions.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import { LogParameters } from "./log-parameters.ts"
-import type { Nexus } from "./nexus.ts"
+import type { LogicalUnitInventory, Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
 import { restorePages } from "./saved-pages.ts"
 import { SelfTestResult, SelfTests } from "./self-tests.ts"
@@ -31,6 +31,7 @@ import {
 import type { TaskSet } from "./task-set.ts"
 import { TaskSets } from "./task-sets.ts"
 import type { UnitRecords } from "./unit-records.ts"
+import { UnitAttentions } from "./unit-attention.ts"
 
 /**
  * A logical unit: task router, task set and what it keeps per nexus. It may be part of several ScsiTargets; its tasks,
@@ -52,7 +53,7 @@ export abstract class LogicalUnit extends DeviceType {
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
-  readonly guests = new Guests()
+  readonly guests = new Guests((nexus) => this.#itl(nexus))
   /**
    * What it must not forget over a restart; undefined: there is no place to keep it. With saved mode pages there, a device
    * type calls restorePages once it is made.
@@ -64,6 +65,8 @@ export abstract class LogicalUnit extends DeviceType {
   log: Log = silentLog
   readonly #sets: TaskSets
   readonly #itls = new Map<Nexus, ItlNexus>()
+  /** The target devices it is part of. */
+  readonly #inventories: LogicalUnitInventory[] = []
   readonly #aborted: AbortedTasks
   #table: CommandTable | undefined
 
@@ -95,7 +98,7 @@ export abstract class LogicalUnit extends DeviceType {
 
   /** A command that isn't in the table. */
   protected unknownCommand(task: Task): SenseError {
-    return this.commandTable.unknown(task.cdb)
+    return this.commandTable.unknown(task.cdb, task.nexus)
   }
 
   /** Tasks in the set, aborted ones included until their media operations have ended. */
@@ -103,16 +106,46 @@ export abstract class LogicalUnit extends DeviceType {
     return this.allTasks().length
   }
 
-  /** Those attached. */
+  /** All there are, with those that haven't come to the unit yet. */
   get nexuses(): Iterable<Nexus> {
-    return this.#itls.keys()
+    return new Set([
+      ...this.#inventories.flatMap((inventory) => [...inventory.nexuses]),
+      ...this.#itls.keys(),
+    ])
   }
 
-  /** `attention`: the unit attention the nexus begins with. */
+  /** It has become part of a target device: its nexuses are this unit's. */
+  joinInventory(inventory: LogicalUnitInventory): void {
+    this.#inventories.push(inventory)
+  }
+
+  leaveInventory(inventory: LogicalUnitInventory): void {
+    this.#inventories.splice(this.#inventories.indexOf(inventory), 1)
+  }
+
+  /** `attention`: the unit attention the nexus begins with, whatever it has pending elsewhere. */
   attachNexus(nexus: Nexus, attention?: number): void {
-    const itl = new ItlNexus(nexus, this.#sets.forNexus())
-    if (attention !== undefined) itl.attentions.establish(attention)
-    this.#itls.set(nexus, itl)
+    const attentions = new UnitAttentions()
+    if (attention !== undefined) attentions.establish(attention)
+    this.#keep(new ItlNexus(nexus, attentions, this.#sets.forNexus()))
+  }
+
+  #keep(itl: ItlNexus): ItlNexus {
+    this.#itls.set(itl.nexus, itl)
+    itl.nexus.units.add(this)
+    return itl
+  }
+
+  /**
+   * What is kept for a nexus; undefined: it isn't a nexus of this unit. It is made when it's first wanted, so that a
+   * login to a target of thousands of units doesn't cost thousands of them. Until then the nexus has here what
+   * happened to all units alike: `nexus.attentions`.
+   */
+  #itl(nexus: Nexus): ItlNexus | undefined {
+    const itl = this.#itls.get(nexus)
+    if (itl !== undefined || nexus.inventory === undefined) return itl
+    if (!this.#inventories.includes(nexus.inventory)) return undefined
+    return this.#keep(new ItlNexus(nexus, nexus.attentions.copy(), this.#sets.forNexus()))
   }
 
   /** I_T nexus loss (SAM-5 §6.3.4). Resolves when no media operation of its tasks runs any more. */
@@ -132,13 +165,23 @@ export abstract class LogicalUnit extends DeviceType {
     const ended = this.#aborted.abort(this.tasksOf(nexus), () => answer)
     for (const set of this.#sets.withAcaOf(nexus)) this.#sets.endAca(set)
     this.#itls.delete(nexus)
+    nexus.units.delete(this)
     this.reservation.lose(nexus)
     this.preventingRemoval.delete(nexus)
     return this.guests.evict(nexus, ended)
   }
 
-  /** A unit attention condition for every nexus but `except`. */
-  establishUnitAttention(asc: number, options: { except?: Nexus } = {}): void {
+  /**
+   * A unit attention condition for every nexus but `except`. `besides`: a target device that sees itself to those of its
+   * nexuses for which nothing is kept here yet.
+   */
+  establishUnitAttention(
+    asc: number,
+    options: { except?: Nexus | undefined; besides?: LogicalUnitInventory | undefined } = {},
+  ): void {
+    for (const inventory of this.#inventories) {
+      if (inventory !== options.besides) for (const nexus of inventory.nexuses) this.#itl(nexus)
+    }
     for (const itl of this.#itls.values()) {
       if (itl.nexus !== options.except) itl.attentions.establish(asc)
     }
@@ -146,11 +189,11 @@ export abstract class LogicalUnit extends DeviceType {
 
   /** A unit attention condition for one nexus. */
   establishUnitAttentionFor(nexus: Nexus, asc: number): void {
-    this.#itls.get(nexus)?.attentions.establish(asc)
+    this.#itl(nexus)?.attentions.establish(asc)
   }
 
   clearUnitAttention(nexus: Nexus, asc: number): void {
-    this.#itls.get(nexus)?.attentions.clear(asc)
+    this.#itl(nexus)?.attentions.clear(asc)
   }
 
   /**
@@ -158,7 +201,7 @@ export abstract class LogicalUnit extends DeviceType {
    * units too: it is said once per nexus (LUICLR of VPD page 86h).
    */
   takeUnitAttention(nexus: Nexus): number | undefined {
-    const asc = this.#itls.get(nexus)?.attentions.take()
+    const asc = this.#itl(nexus)?.attentions.take()
     if (asc === Asc.reportedLunsDataHasChanged) nexus.inventory?.clearUnitAttention(nexus, asc)
     return asc
   }
@@ -166,7 +209,7 @@ export abstract class LogicalUnit extends DeviceType {
   // ---------------------------------------------------------------------------------------------------- tasks
 
   commandReceived(task: Task): void {
-    const itl = this.#itls.get(task.nexus)
+    const itl = this.#itls.get(task.nexus) ?? this.#itl(task.nexus)
     if (itl === undefined) {
       task.state = "aborted"
       return task.abort()
@@ -220,13 +263,15 @@ export abstract class LogicalUnit extends DeviceType {
   /** The task router's questions, in the order in which their answers count, then the command itself. */
   #process(task: Task): Completion {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
+    const { nexus } = task
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
       throw this.#reportedAttention(task)
     }
     if (command === undefined) throw this.unknownCommand(task)
+    if (nexus.restriction !== undefined) this.checkAccess(nexus.restriction, command)
     if (this.restriction !== undefined) this.restriction.check(task, command)
-    if (this.reservation.restricts && this.reservation.conflicts(task.nexus, command, task.cdb)) {
+    if (this.reservation.restricts && this.reservation.conflicts(nexus, command, task.cdb)) {
       return this.refuse(task, Status.reservationConflict)
     }
     checkUsage(command, task.cdb, this)
@@ -383,7 +428,7 @@ export abstract class LogicalUnit extends DeviceType {
    */
   clearAca(nexus: Nexus): Promise<void> | undefined {
     const sets = this.#sets.withAcaOf(nexus)
-    if (sets.length === 0 && this.#itls.get(nexus)?.set.aca !== undefined) return undefined
+    if (sets.length === 0 && this.#itl(nexus)?.set.aca !== undefined) return undefined
     const ended = this.abortTasks(sets.flatMap((set) => set.aca!.task ?? []))
     for (const set of sets) this.#sets.endAca(set)
     return ended
@@ -410,10 +455,10 @@ export abstract class LogicalUnit extends DeviceType {
   // ---------------------------------------------------------------------------------------------------- reset
 
   /**
-   * A logical unit reset condition (SAM-5 §6.3.3), with `asc` as the unit attention for every nexus. Resolves when the
-   * media operations of all tasks have ended.
+   * A logical unit reset condition (SAM-5 §6.3.3), with `asc` as the unit attention for every nexus; `besides` as above.
+   * Resolves when the media operations of all tasks have ended.
    */
-  reset(asc: number, requester?: Nexus): Promise<void> {
+  reset(asc: number, requester?: Nexus, besides?: LogicalUnitInventory): Promise<void> {
     const ended = this.abortTasks(this.allTasks(), requester)
     for (const set of this.#sets.withAcaOf()) this.#sets.endAca(set)
     this.reservation.clear()
@@ -425,7 +470,7 @@ export abstract class LogicalUnit extends DeviceType {
     this.onReset()
     restorePages(this)
     this.arrangeTaskSets()
-    this.establishUnitAttention(asc)
+    this.establishUnitAttention(asc, { besides })
     return this.guests.evict(undefined, ended)
   }
 }

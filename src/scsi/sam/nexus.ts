@@ -1,4 +1,7 @@
+import type { AccessRestriction } from "./access-restriction.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
+import type { TargetPortGroups } from "./target-port-groups.ts"
+import { UnitAttentions } from "./unit-attention.ts"
 
 /** A port of a SCSI target device. */
 export interface TargetPort {
@@ -18,8 +21,10 @@ export interface NexusIdentity extends TargetPort {
 
 /** What a logical unit may ask of the SCSI target device a nexus belongs to: a unit can be part of several. */
 export interface LogicalUnitInventory {
+  readonly nexuses: ReadonlySet<Nexus>
+  readonly portGroups: TargetPortGroups
   /** The logical unit numbers there are, rising. */
-  luns(): number[]
+  luns(): readonly number[]
   /** The ports of the device, by rising identifier. */
   targetPorts(): TargetPort[]
   /** The logical units by number: the ones a copy may reach for the nexus (SPC-4 §5.17.2). */
@@ -44,6 +49,12 @@ export class Nexus {
   readonly name: string
   /** Set by ScsiTarget.attachNexus, gone again after detachNexus. */
   inventory: LogicalUnitInventory | undefined
+  /** What commands through its target port may do; undefined, as nearly always: everything. */
+  restriction: AccessRestriction | undefined
+  /** The conditions that are pending at each unit that keeps nothing for it yet: see LogicalUnit's `#itl`. */
+  readonly attentions = new UnitAttentions()
+  /** The units that keep something for it. */
+  readonly units = new Set<LogicalUnit>()
 
   constructor(identity: NexusIdentity) {
     this.identity = identity

@@ -7,6 +7,7 @@ import { IncorrectUnit } from "./incorrect-unit.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
 import { decodeLun, isLun } from "./lun.ts"
 import type { LogicalUnitInventory, Nexus, TargetPort } from "./nexus.ts"
+import { TargetPortGroups, type TargetPortGroupsOptions } from "./target-port-groups.ts"
 import type { Task } from "./task.ts"
 import {
   TaskManagementFunction,
@@ -17,7 +18,9 @@ import {
 export interface ScsiTargetOptions {
   readonly clock: Clock
   readonly log?: Log
-  /** The ports of the device, as far as they are known without a nexus to them. */
+  /** Absent: one group of all ports. */
+  readonly portGroups?: TargetPortGroupsOptions
+  /** The ports of the device (with `portGroups`: those in them), as far as they are known without a nexus to them. */
   readonly targetPorts?: () => Iterable<TargetPort>
 }
 
@@ -39,6 +42,10 @@ export class ScsiTarget implements LogicalUnitInventory {
   readonly #log: Log
   readonly #units: (LogicalUnit | undefined)[] = []
   readonly #byLun = new Map<number, LogicalUnit>()
+  readonly #lunOf = new Map<LogicalUnit, number>()
+  /** Rising, until one comes or goes. */
+  #luns: number[] | undefined
+  readonly portGroups: TargetPortGroups
   readonly #nowhere = new IncorrectUnit(targetIdentity)
   readonly #nexuses = new Set<Nexus>()
   /** Names of initiator ports there was a nexus with since power on, the latest last. */
@@ -48,11 +55,16 @@ export class ScsiTarget implements LogicalUnitInventory {
   readonly #inventoryListeners = new Set<() => void>()
   readonly #ownPorts: () => Iterable<TargetPort>
 
-  constructor({ clock, log = silentLog, targetPorts = () => [] }: ScsiTargetOptions) {
+  /** Throws SanletError ERR_TARGET_PORT_GROUP. */
+  constructor({ clock, log = silentLog, portGroups, targetPorts = () => [] }: ScsiTargetOptions) {
     this.#clock = clock
     this.#ownPorts = targetPorts
     this.#log = log
     this.#nowhere.log = log
+    this.portGroups = new TargetPortGroups(portGroups, () =>
+      this.targetPorts().map(({ relativeTargetPort }) => relativeTargetPort),
+    )
+    this.portGroups.onChange((attention, except) => this.#accessChanged(attention, except))
   }
 
   // -------------------------------------------------------------------------------------------- logical units
@@ -61,8 +73,9 @@ export class ScsiTarget implements LogicalUnitInventory {
     return this.#byLun
   }
 
-  luns(): number[] {
-    return [...this.#byLun.keys()].toSorted((a, b) => a - b)
+  luns(): readonly number[] {
+    this.#luns ??= [...this.#byLun.keys()].sort((a, b) => a - b)
+    return this.#luns
   }
 
   /**
@@ -72,17 +85,21 @@ export class ScsiTarget implements LogicalUnitInventory {
   addLogicalUnit(lun: number, unit: LogicalUnit): void {
     if (!isLun(lun)) throw new SanletError("ERR_LUN", `${lun} is no logical unit number`)
     if (this.#byLun.has(lun)) throw new SanletError("ERR_LUN_IN_USE", `there is a LUN ${lun} already`)
-    for (const [other, taken] of this.#byLun) {
-      if (taken === unit)
-        throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
-    }
+    const other = this.#lunOf.get(unit)
+    if (other !== undefined)
+      throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
     void unit.commandTable // compiled now, so that a faulty one isn't found by the first command
     if (unit.log === silentLog) unit.log = this.#log
     unit.selfTests.startClock(this.#clock)
-    this.#announceInventory()
-    for (const nexus of this.#nexuses) unit.attachNexus(nexus, BEGINNING)
+    for (const nexus of this.#nexuses) {
+      this.#establish(nexus, Asc.reportedLunsDataHasChanged)
+      unit.attachNexus(nexus, BEGINNING)
+    }
+    unit.joinInventory(this)
     this.#byLun.set(lun, unit)
+    this.#lunOf.set(unit, lun)
     this.#units[lun] = unit
+    this.#luns = undefined
     for (const listener of this.#inventoryListeners) listener()
   }
 
@@ -94,10 +111,13 @@ export class ScsiTarget implements LogicalUnitInventory {
     const unit = this.#byLun.get(lun)
     if (unit === undefined) throw new SanletError("ERR_LUN", `there is no LUN ${lun}`)
     this.#byLun.delete(lun)
+    this.#lunOf.delete(unit)
     this.#units[lun] = undefined
+    this.#luns = undefined
+    unit.leaveInventory(this)
     const removal = Promise.all([...this.#nexuses].map((nexus) => unit.withdrawFrom(nexus)))
     this.#removals.add(removal)
-    this.#announceInventory()
+    for (const nexus of this.#nexuses) this.#establish(nexus, Asc.reportedLunsDataHasChanged)
     for (const listener of this.#inventoryListeners) listener()
     await this.tasksEnded(unit, removal)
     this.#removals.delete(removal)
@@ -116,15 +136,19 @@ export class ScsiTarget implements LogicalUnitInventory {
     return () => this.#inventoryListeners.delete(listener)
   }
 
-  #announceInventory(): void {
-    for (const nexus of this.#nexuses) {
-      for (const unit of this.#byLun.values()) {
-        unit.establishUnitAttentionFor(nexus, Asc.reportedLunsDataHasChanged)
-      }
+  /** A unit attention condition for a nexus on every logical unit. */
+  #establish(nexus: Nexus, asc: number): void {
+    nexus.attentions.establish(asc)
+    for (const unit of nexus.units) {
+      if (unit !== this.#nowhere) unit.establishUnitAttentionFor(nexus, asc)
     }
   }
 
   // -------------------------------------------------------------------------------------------------- nexuses
+
+  get nexuses(): ReadonlySet<Nexus> {
+    return this.#nexuses
+  }
 
   /** A new I_T nexus. Its first command to each unit gets BEGINNING, or I_T NEXUS LOSS OCCURRED if it had one before. */
   attachNexus(nexus: Nexus): void {
@@ -136,9 +160,10 @@ export class ScsiTarget implements LogicalUnitInventory {
       this.#knownPorts.delete(oldest!)
     }
     nexus.inventory = this
+    nexus.restriction = this.portGroups.restrictionOf(nexus.identity.relativeTargetPort)
+    nexus.attentions.establish(known ? Asc.itNexusLoss : BEGINNING)
     this.#nexuses.add(nexus)
     this.#nowhere.attachNexus(nexus)
-    for (const unit of this.#byLun.values()) unit.attachNexus(nexus, known ? Asc.itNexusLoss : BEGINNING)
   }
 
   /**
@@ -147,9 +172,8 @@ export class ScsiTarget implements LogicalUnitInventory {
    */
   async detachNexus(nexus: Nexus): Promise<void> {
     if (!this.#nexuses.delete(nexus)) return
-    const units = [this.#nowhere, ...this.#byLun.values()]
-    const detached = units.map((unit) => unit.detachNexus(nexus))
-    nexus.inventory = undefined
+    nexus.inventory = undefined // no unit keeps anything for it from here on
+    const detached = [...nexus.units].map((unit) => unit.detachNexus(nexus))
     await Promise.all([...detached, ...this.#removals])
   }
 
@@ -164,7 +188,16 @@ export class ScsiTarget implements LogicalUnitInventory {
   }
 
   clearUnitAttention(nexus: Nexus, asc: number): void {
-    for (const unit of this.#byLun.values()) unit.clearUnitAttention(nexus, asc)
+    nexus.attentions.clear(asc)
+    for (const unit of nexus.units) unit.clearUnitAttention(nexus, asc)
+  }
+
+  /** The asymmetric access state of a target port group is another one (SPC-4 §5.16.2.5). */
+  #accessChanged(attention: number | undefined, except: Nexus | undefined): void {
+    for (const nexus of this.#nexuses) {
+      nexus.restriction = this.portGroups.restrictionOf(nexus.identity.relativeTargetPort)
+      if (attention !== undefined && nexus !== except) this.#establish(nexus, attention)
+    }
   }
 
   // ------------------------------------------------------------------------------- transport protocol services
@@ -226,7 +259,7 @@ export class ScsiTarget implements LogicalUnitInventory {
         return unit ? this.#clearTaskSet(unit, nexus) : TaskManagementServiceResponse.lunDoesNotExist
       case logicalUnitReset:
         return unit
-          ? this.#reset([unit], Asc.busDeviceResetFunction, nexus)
+          ? this.#resetUnit(unit, Asc.busDeviceResetFunction, nexus)
           : TaskManagementServiceResponse.lunDoesNotExist
       default:
         return TaskManagementServiceResponse.functionNotSupported
@@ -247,13 +280,14 @@ export class ScsiTarget implements LogicalUnitInventory {
     return ended ? { units: [unit], ended } : TaskManagementServiceResponse.functionRejected
   }
 
-  #reset(units: readonly LogicalUnit[], asc: number, requester: Nexus): Aborting {
-    const ended = Promise.all(units.map((unit) => unit.reset(asc, requester)))
-    return { units, ended: ended.then(() => {}) }
+  #resetUnit(unit: LogicalUnit, asc: number, requester: Nexus): Aborting {
+    return { units: [unit], ended: unit.reset(asc, requester) }
   }
 
   #resetTarget(asc: number, requester: Nexus): Aborting {
-    const { units, ended } = this.#reset([...this.#byLun.values()], asc, requester)
+    const units = [...this.#byLun.values()]
+    const ended = Promise.all(units.map((unit) => unit.reset(asc, requester, this)))
+    for (const nexus of this.#nexuses) this.#establish(nexus, asc)
     const elsewhere = this.#nowhere.abortTasks(this.#nowhere.allTasks())
     return { units, ended: Promise.all([ended, elsewhere]).then(() => {}) }
   }

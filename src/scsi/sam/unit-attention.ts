@@ -47,6 +47,13 @@ export class UnitAttentions {
     if (at >= 0) this.#pending.splice(at, 1)
   }
 
+  /** The same conditions, pending for somebody else. */
+  copy(): UnitAttentions {
+    const copy = new UnitAttentions()
+    copy.#pending.push(...this.#pending)
+    return copy
+  }
+
   /** Takes the next to be reported. */
   take(): number | undefined {
     return this.#pending.shift()

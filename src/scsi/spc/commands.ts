@@ -9,9 +9,11 @@ import { persistentReserveCommands } from "./persistent-reserve/index.ts"
 import { preventAllowMediumRemoval } from "./prevent-allow.ts"
 import { reportSupportedOperationCodes } from "./report-operation-codes.ts"
 import { reportSupportedTaskManagementFunctions } from "./report-task-management.ts"
+import { reportTargetPortGroups } from "./report-target-port-groups.ts"
 import { requestSense } from "./request-sense.ts"
 import { reserveReleaseCommands } from "./reserve-release.ts"
 import { sendDiagnostic } from "./send-diagnostic.ts"
+import { setTargetPortGroups } from "./set-target-port-groups.ts"
 import { testUnitReady } from "./test-unit-ready.ts"
 
 /** The commands every logical unit knows. A device type adds its own. */
@@ -30,4 +32,6 @@ export const spcCommands: readonly Command[] = [
   reportLunsCommand,
   reportSupportedOperationCodes,
   reportSupportedTaskManagementFunctions,
+  reportTargetPortGroups,
+  setTargetPortGroups,
 ]

@@ -14,9 +14,12 @@ const VERSION_SPC4 = 0x06
 /** HISUP: LUNs are addressed hierarchically; RESPONSE DATA FORMAT 2. */
 const HISUP_FORMAT_2 = 0x12
 const NORMACA = 0x20
+const TPGS_IMPLICIT = 0x10
+const TPGS_EXPLICIT = 0x20
 /** 3PC. */
 const THIRD_PARTY_COPY = 0x08
 const PROTECT = 0x01
+const MULTIP = 0x10
 const CMDQUE = 0x02
 const RMB = 0x80
 const VERSION_DESCRIPTORS_MAX = 8
@@ -30,21 +33,24 @@ function execute(task: Task, unit: LogicalUnit): Completion {
   const evpd = (cdb[1]! & EVPD) !== 0
   const page = cdb[2]!
   if (!evpd && page !== 0) throw invalidFieldInCdb("PAGE CODE means something with EVPD only", 2)
-  const data = evpd ? vpdData(task, unit, page) : standardData(unit)
+  const data = evpd ? vpdData(task, unit, page) : standardData(task, unit)
   return sendParameterData(task, data, u16(cdb, 3))
 }
 
 /** Standard INQUIRY data (SPC-4 §6.4.2). */
-function standardData(unit: LogicalUnit): Uint8Array {
+function standardData(task: Task, unit: LogicalUnit): Uint8Array {
   const { identity, peripheralDeviceType, removable, versionDescriptors } = unit
   const data = new Uint8Array(STANDARD_BYTES)
-  data[0] = peripheralDeviceType
+  data[0] = (qualifier(task) << 5) | peripheralDeviceType
   data[1] = removable ? RMB : 0
   data[2] = VERSION_SPC4
   data[3] = (unit.normalAca ? NORMACA : 0) | HISUP_FORMAT_2
   data[4] = STANDARD_BYTES - 5
-  if (unit.thirdPartyCopy) data[5]! |= THIRD_PARTY_COPY
-  if (unit.protection) data[5]! |= PROTECT
+  data[5] =
+    targetPortGroupSupport(task) |
+    (unit.thirdPartyCopy ? THIRD_PARTY_COPY : 0) |
+    (unit.protection ? PROTECT : 0)
+  data[6] = (task.nexus.inventory?.portGroups.portCount ?? 1) > 1 ? MULTIP : 0
   data[7] = CMDQUE
   data.set(ascii(identity.vendor, 8), 8)
   data.set(ascii(identity.product, 16), 16)
@@ -55,12 +61,26 @@ function standardData(unit: LogicalUnit): Uint8Array {
   return data
 }
 
+/** PERIPHERAL QUALIFIER: 001b through an unavailable target port (SPC-4 §5.16.2.4.5). */
+const qualifier = ({ nexus }: Task): number => nexus.restriction?.peripheralQualifier ?? 0
+
+/**
+ * TPGS. Access states may always change by themselves. Also with a single target port group, as nearly everywhere:
+ * multipath-tools and ESXi recognise by TPGS that all paths of an optimized group may be used at once, without an entry
+ * for this product in their tables. LIO does the same.
+ */
+function targetPortGroupSupport({ nexus }: Task): number {
+  const portGroups = nexus.inventory?.portGroups
+  if (portGroups === undefined) return 0
+  return portGroups.explicit ? TPGS_IMPLICIT | TPGS_EXPLICIT : TPGS_IMPLICIT
+}
+
 function vpdData(task: Task, unit: LogicalUnit, code: number): Uint8Array {
   const page = unit.vpdPages.find((row) => row.code === code)
   if (page === undefined) throw invalidFieldInCdb(`there is no VPD page ${code.toString(16)}h`, 2)
   const contents = page.build(unit, task)
   const data = new Uint8Array(4 + contents.length)
-  data[0] = unit.peripheralDeviceType
+  data[0] = (qualifier(task) << 5) | unit.peripheralDeviceType
   data[1] = code
   putU16(data, 2, contents.length)
   data.set(contents, 4)

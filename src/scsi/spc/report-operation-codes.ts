@@ -2,10 +2,11 @@ import type { Completion } from "../../base/completion.ts"
 import { putU16, putU32, u16, u32 } from "../cdb/fields.ts"
 import { controlByteAt, NACA } from "../sam/aca.ts"
 import type { Command } from "../sam/command.ts"
-import type { CommandTable } from "../sam/command-table.ts"
+import { type CommandTable, isOffered } from "../sam/command-table.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
+import type { Nexus } from "../sam/nexus.ts"
 import type { Task } from "../sam/task.ts"
 import { MaintenanceIn, OperationCode } from "../spec/operation-code.ts"
 
@@ -23,19 +24,21 @@ const TIMEOUTS_BYTES = 12
  * timeouts: how long a command takes is up to whoever owns the storage.
  */
 function execute(task: Task, unit: LogicalUnit): Completion {
-  const { cdb } = task
+  const { cdb, nexus } = task
   const timeouts = (cdb[2]! & RCTD) !== 0
   const options = cdb[2]! & REPORTING_OPTIONS
   const table = unit.commandTable
   const data =
     options === 0
-      ? allCommands(table, timeouts)
-      : oneCommand(commandAskedFor(table, options, cdb[3]!, u16(cdb, 4)), timeouts)
+      ? allCommands(
+          table.commands.filter((command) => isOffered(command, nexus)),
+          timeouts,
+        )
+      : oneCommand(commandAskedFor(table, nexus, options, cdb[3]!, u16(cdb, 4)), timeouts)
   return sendParameterData(task, data, u32(cdb, 6))
 }
 
-function allCommands(table: CommandTable, timeouts: boolean): Uint8Array {
-  const { commands } = table
+function allCommands(commands: readonly Command[], timeouts: boolean): Uint8Array {
   const descriptorBytes = 8 + (timeouts ? TIMEOUTS_BYTES : 0)
   const data = new Uint8Array(4 + commands.length * descriptorBytes)
   putU32(data, 0, data.length - 4)
@@ -53,11 +56,12 @@ function allCommands(table: CommandTable, timeouts: boolean): Uint8Array {
 /** Undefined: not supported. */
 function commandAskedFor(
   table: CommandTable,
+  nexus: Nexus,
   options: number,
   opcode: number,
   serviceAction: number,
 ): Command | undefined {
-  const known = table.ofOpcode(opcode)
+  const known = table.offered(opcode, nexus)
   if (known === undefined && options <= 3) return undefined
   const withActions = known instanceof Map
   switch (options) {

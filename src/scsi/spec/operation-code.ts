@@ -97,11 +97,12 @@ export const ThirdPartyCopyIn = {
 } as const
 export const MaintenanceIn = {
   reportIdentifyingInformation: 0x05,
+  reportTargetPortGroups: 0x0a,
   reportSupportedOperationCodes: 0x0c,
   reportSupportedTaskManagementFunctions: 0x0d,
 } as const
 
-export const MaintenanceOut = { setIdentifyingInformation: 0x06 } as const
+export const MaintenanceOut = { setIdentifyingInformation: 0x06, setTargetPortGroups: 0x0a } as const
 export const VariableLength = {
   read32: 0x0009,
   verify32: 0x000a,

@@ -26,8 +26,12 @@ export const Asc = {
   logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
   logicalUnitNotReadyFormatInProgress: 0x0404,
-  logicalUnitNotReadySanitizeInProgress: 0x041b,
   selfTestInProgress: 0x0409,
+  asymmetricAccessStateTransition: 0x040a,
+  targetPortInStandbyState: 0x040b,
+  targetPortInUnavailableState: 0x040c,
+  logicalUnitNotReadyOffline: 0x0412,
+  logicalUnitNotReadySanitizeInProgress: 0x041b,
   unreachableCopyTarget: 0x0804,
   warningBackgroundSelfTestFailed: 0x0b03,
   writeError: 0x0c00,
@@ -77,6 +81,8 @@ export const Asc = {
   reservationsPreempted: 0x2a03,
   reservationsReleased: 0x2a04,
   registrationsPreempted: 0x2a05,
+  asymmetricAccessStateChanged: 0x2a06,
+  implicitAccessStateTransitionFailed: 0x2a07,
   capacityDataHasChanged: 0x2a09,
   commandSequenceError: 0x2c00,
   previousBusyStatus: 0x2c07,
@@ -105,6 +111,7 @@ export const Asc = {
   insufficientResourcesToCreateRod: 0x550c,
   thresholdConditionMet: 0x5b01,
   failurePredictionThresholdExceededFalse: 0x5dff,
+  setTargetPortGroupsCommandFailed: 0x670a,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]
 

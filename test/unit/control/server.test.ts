@@ -38,6 +38,29 @@ function configurationOf(paths: string[], port = 0): Configuration {
 }
 
 describe("a server", () => {
+  test("tells of the way to a unit that has the best access state; others have theirs", async (t) => {
+    const { folder, start } = setUp(t)
+    const configuration = configurationOf([join(folder, "a.img")])
+    const server = await start({
+      ...configuration,
+      portals: [1, 2].map((group) => ({ listen: { host: "127.0.0.1", port: 0 }, group })),
+      targets: [
+        {
+          ...configuration.targets[0]!,
+          alua: { groups: [{ portalGroups: [1], state: "standby" }, { portalGroups: [2] }] },
+        },
+      ],
+    })
+    t.after(() => server.close())
+    const [standby, optimized] = server.portals.map(({ address }) => address)
+    const { url = "" } = server.units[0] ?? {}
+    assert.ok(url.includes(optimized!), url)
+    const disk = await Disk.open(url)
+    await disk.read(0, new Uint8Array(512))
+    await disk.close()
+    await assert.rejects(Disk.open(url.replace(optimized!, standby!)), /TARGET PORT IN STANDBY STATE/)
+  })
+
   test("serves what its configuration says, under each unit's own identity", async (t) => {
     const { folder, start, warnings } = setUp(t)
     const configuration = configurationOf([join(folder, "a.img"), join(folder, "b.img")])

@@ -17,14 +17,19 @@ test("the reference in docs/configuration.md is that of the schema", () => {
 
 test("what docs/configuration.md shows is right", () => {
   const blocks = [...readPage().matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text ?? "")
-  assert.equal(blocks.length, 2)
-  const [whole = "", portals = ""] = blocks
+  assert.equal(blocks.length, 3)
+  const [whole = "", portals = "", alua = ""] = blocks
   parseConfiguration(whole, "docs/configuration.md", context)
   // The second shows portals alone; what else there must be is the first one's.
   const { portals: shown } = parseConfiguration(`${portals}${whole}`, "docs/configuration.md", context)
   assert.deepEqual(
     shown.map(({ iser }) => iser),
     [undefined, false],
+  )
+  const [target] = parseConfiguration(alua, "docs/configuration.md", context).targets
+  assert.deepEqual(
+    target?.alua?.groups.map(({ state }) => state),
+    [undefined, "active/non-optimized"],
   )
 })
 

@@ -193,7 +193,7 @@ describe("a wrong configuration", () => {
       'san.yaml:2:5: portals[0].lisen: unknown key "lisen"; did you mean "listen"?',
     ])
     assert.deepEqual(errorsOf(withTarget("colour: red")), [
-      'san.yaml:3:5: targets[0].colour: unknown key "colour"; here may stand: name, alias, portalGroups, chap, access, login, luns',
+      'san.yaml:3:5: targets[0].colour: unknown key "colour"; here may stand: name, alias, portalGroups, alua, chap, access, login, luns',
     ])
   })
 

@@ -10,7 +10,7 @@ import {
 } from "../../../../src/scsi/sam/transport-services.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
-import { checkCondition, good, TestTask } from "../../../suites/scsi-task.ts"
+import { checkCondition, good, TestTask, testNexus } from "../../../suites/scsi-task.ts"
 import { type Bench, CHANGE, FAIL, HOLD, makeBench, own } from "../test-unit.ts"
 
 const { functionComplete, functionRejected, lunDoesNotExist } = TaskManagementServiceResponse
@@ -95,6 +95,9 @@ describe("an ACA condition", () => {
     const { send, unit, other } = bench
     const task = send(own(HOLD), { attribute: TaskAttribute.aca })
     assert.equal(await manage(bench, clearAca, other), functionRejected)
+    const late = testNexus("late")
+    bench.target.attachNexus(late)
+    assert.equal(await manage(bench, clearAca, late), functionRejected, "it has sent no command yet")
     assert.equal(await manage(bench, clearAca, bench.nexus, 9), lunDoesNotExist)
     const cleared = manage(bench, clearAca)
     assert.equal(task.aborts, 1)
@@ -127,6 +130,7 @@ describe("an ACA condition", () => {
     good(bench.send(own(CHANGE), { nexus: other }))
     const mistaken = bench.send(own(CHANGE), { nexus: other, attribute: TaskAttribute.aca })
     checkCondition(mistaken, illegalRequest, Asc.invalidMessageError)
+    good(bench.send(own(CHANGE), { nexus: bench.another("later") }))
   })
 
   test("isn't to be had where there is no logical unit", () => {

@@ -38,6 +38,8 @@ const sound: readonly Uint8Array[] = [
   cdb.requestSense(18),
   cdb.reportSupportedOperationCodes(4096),
   cdb.reportSupportedTaskManagementFunctions(16),
+  cdb.reportTargetPortGroups(64),
+  cdb.setTargetPortGroups(8),
   cdb.read6(0, 1),
   cdb.read10(3, 4),
   cdb.read16(3, 4),

@@ -151,7 +151,9 @@ describe("where there is no logical unit", () => {
       assert.equal(data.length, 36)
       assert.equal(data[4], 31)
     }
-    checkCondition(send(cdb.inquiry(96, 0x83)), illegalRequest, Asc.invalidFieldInCdb)
+    const sense = checkCondition(send(cdb.inquiry(96, 0x83)), illegalRequest, Asc.invalidFieldInCdb)
+    assert.deepEqual(sense.detail.field, { in: "cdb", byte: 1, bit: 0 })
+    checkCondition(send(Uint8Array.of(0x12, 0, 0x83, 0, 96, 0)), illegalRequest, Asc.invalidFieldInCdb)
   })
 
   test("REQUEST SENSE says so", () => {
@@ -178,6 +180,17 @@ describe("where there is no logical unit", () => {
     assert.equal(hex(good(send(cdb.requestSense(18), 0xc101))).slice(0, 6), "700000")
     checkCondition(send(cdb.read10(0, 1), 0xc101), illegalRequest, Asc.invalidCommandOperationCode)
   })
+
+  test("the well-known logical unit tells of the device and the port, and has no name of its own", () => {
+    assert.equal(hex(good(send(cdb.inquiry(96, 0), 0xc101))), "1e000002" + "0083")
+    const data = good(send(cdb.inquiry(512, 0x83), 0xc101))
+    assert.equal(hex(data.subarray(0, 2)), "1e83")
+    const heads: string[] = []
+    for (let at = 4; at < data.length; at += 4 + data[at + 3]!) heads.push(hex(data.subarray(at, at + 2)))
+    assert.deepEqual(heads, ["5194", "5398", "53a8"])
+    const sense = checkCondition(send(cdb.inquiry(512, 0x80), 0xc101), illegalRequest, Asc.invalidFieldInCdb)
+    assert.deepEqual(sense.detail.field, { in: "cdb", byte: 2 })
+  })
 })
 
 describe("REPORT LUNS", () => {
@@ -185,8 +198,8 @@ describe("REPORT LUNS", () => {
   for (const lun of [300, 0, 2]) target.addLogicalUnit(lun, new TestUnit())
   const nexus = testNexus()
   target.attachNexus(nexus)
-  const send = (bytes: Uint8Array): TestTask => {
-    const task = new TestTask(nexus, bytes)
+  const send = (bytes: Uint8Array, lun = 0): TestTask => {
+    const task = new TestTask(nexus, bytes, { lun })
     target.commandReceived(task)
     return task
   }
@@ -196,6 +209,26 @@ describe("REPORT LUNS", () => {
     assert.equal(hex(good(send(cdb.reportLuns(1024)))), `0000001800000000${luns}`)
     assert.equal(hex(good(send(cdb.reportLuns(1024, 1)))), "0000000800000000c101000000000000")
     assert.equal(hex(good(send(cdb.reportLuns(1024, 2)))), `0000002000000000${luns}c101000000000000`)
+  })
+
+  test("there are no conglomerates: no administrative units, and all units are simple ones", () => {
+    const empty = "0000000000000000"
+    const luns = "0000000000000000" + "0002000000000000" + "412c000000000000"
+    for (const asked of [0, 0xc101]) {
+      assert.equal(hex(good(send(cdb.reportLuns(1024, 0x10), asked))), empty)
+      assert.equal(hex(good(send(cdb.reportLuns(1024, 0x11), asked))), `0000001800000000${luns}`)
+    }
+    for (const [select, asked] of [
+      [0x10, 2],
+      [0x11, 2],
+      [0x12, 0],
+      [0x13, 0],
+      [0xf8, 0],
+    ] as const) {
+      const task = send(cdb.reportLuns(64, select), asked)
+      const sense = checkCondition(task, illegalRequest, Asc.invalidFieldInCdb)
+      assert.deepEqual(sense.detail.field, { in: "cdb", byte: 2 })
+    }
   })
 
   test("cut to the allocation length, which has a minimum", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { testNexus } from "../../../suites/scsi-task.ts"
-import { blockCdb, makeDisk, pattern } from "./disk.ts"
+import { blockCdb, makeDisk, nexus, pattern } from "./disk.ts"
 
 const { illegalRequest, dataProtect } = SenseKey
 const modeSense6 = (page: number) => Uint8Array.of(0x1a, 0, page, 0, 255, 0)
@@ -65,7 +65,8 @@ describe("a disk asked for what every logical unit tells", () => {
 
   it("reports the usage of each command as its table has it", async () => {
     const disk = makeDisk()
-    for (const { name, opcode, serviceAction, usage } of disk.unit.commands) {
+    for (const { name, opcode, serviceAction, usage, offered } of disk.unit.commands) {
+      if (offered?.(nexus) === false) continue
       const cdb = Uint8Array.of(
         0xa3,
         0x0c,

@@ -14,7 +14,7 @@ describe("INQUIRY, standard data", () => {
   test("what the unit is", async () => {
     const { run } = makeBench()
     const data = good(await run(cdb.inquiry(512)))
-    assert.equal(hex(data.subarray(0, 8)), "000006325b000002")
+    assert.equal(hex(data.subarray(0, 8)), "000006325b100002")
     assert.equal(text(data.subarray(8, 36)), "ACME    " + "test unit       " + "1.0 ")
     assert.equal(data.length, 96)
     assert.equal(hex(data.subarray(58, 74)), "00a00460" + "0".repeat(24))
@@ -69,6 +69,7 @@ describe("INQUIRY, vital product data", () => {
       ["010300", "\x31\x02\x03\x04\x05\x06\x07\x08"],
       ["020100", "ACME    test"],
       ["519400", "\x00\x00\x00\x01"],
+      ["519500", "\x00\x00\x00\x01"],
       ["539800", "iqn.2026-01.org.example:target,t,0x0001\0"],
       ["53a800", "iqn.2026-01.org.example:target\0\0"],
     ])
@@ -85,7 +86,10 @@ describe("INQUIRY, vital product data", () => {
     target.attachNexus(nexus)
     unit.takeUnitAttention(nexus)
     const data = good(await run(cdb.inquiry(1024, 0x83), { nexus }))
-    assert.equal(hex(data).slice(-40), "01140004" + "00000002" + "03180008" + "706f727400000000")
+    assert.equal(
+      hex(data).slice(-56),
+      "01140004" + "00000002" + "01150004" + "00000001" + "03180008" + "706f727400000000",
+    )
   })
 
   test("page 86h: task attributes, volatile cache, LUICLR", async () => {

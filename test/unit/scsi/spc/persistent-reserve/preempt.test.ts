@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { ABORT_DEADLINE_MS } from "../../../../../src/base/limits.ts"
 import * as cdb from "../../../../../src/scsi/cdb/index.ts"
-import type { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
+import { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
 import { TaskAttribute } from "../../../../../src/scsi/sam/task.ts"
 import { TaskManagementFunction } from "../../../../../src/scsi/sam/transport-services.ts"
 import { PersistentReserveOut } from "../../../../../src/scsi/spec/operation-code.ts"
@@ -80,6 +80,26 @@ for (const [name, action] of [
       assert.deepEqual(cluster.reservation(c), { key: 1n, type: exclusiveAccess })
       assert.deepEqual(attentions(), [[], [registrationsPreempted], [registrationsPreempted], [], []])
       assert.equal(cluster.access(a), "rw")
+    })
+
+    test("who has sent the unit no command since it logged in is told, too", async () => {
+      const { cluster, a, b, c } = await makeCluster(exclusiveAccess)
+      const { target } = cluster.bench
+      const again: Nexus[] = []
+      for (const { identity } of [a, b]) {
+        await target.detachNexus(identity === a.identity ? a : b)
+        const nexus = new Nexus(identity)
+        target.attachNexus(nexus)
+        again.push(nexus)
+      }
+      assert.equal(await cluster.out(c, action, { key: 3n, actionKey: 1n, type: writeExclusive }), "good")
+      assert.deepEqual(
+        again.map((nexus) => cluster.attentions(nexus)),
+        [
+          [Asc.itNexusLoss, registrationsPreempted],
+          [Asc.itNexusLoss, reservationsReleased],
+        ],
+      )
     })
 
     test("nothing is reserved: registrations are removed all the same, also one's own", async () => {

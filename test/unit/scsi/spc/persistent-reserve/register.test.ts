@@ -147,7 +147,7 @@ describe("SPEC_I_PT", () => {
   test("registers the initiator ports named as well", async () => {
     const cluster = new Cluster()
     const [a, b, c] = [cluster.host("a"), cluster.host("b"), cluster.host("c", { isid: 5 })]
-    cluster.host("c", { isid: 6, port: 2 })
+    cluster.bench.target.attachNexus(nexusOf("c", { isid: 6, port: 2 })) // it has sent no command yet
     const transportIds = [
       encodeTransportId(portName("later", 3)),
       encodeTransportId("iqn.2026-01.org.example:c"), // all ports of it that are known
