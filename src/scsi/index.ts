@@ -22,6 +22,7 @@ export {
 } from "./sam/transport-services.ts"
 export type { VpdPage } from "./sam/vpd-page.ts"
 export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
+export type { RemovalOptions, Tray, TrayEvent } from "./sbc/tray.ts"
 export { type DerivedNames, deriveNames, spcCommands, spcModePages, spcVpdPages } from "./spc/index.ts"
 export { cdbBytesOf, OperationCode } from "./spec/operation-code.ts"
 export {

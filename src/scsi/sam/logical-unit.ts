@@ -331,6 +331,11 @@ export abstract class LogicalUnit {
     return this.abortTasks(tasks, requester)
   }
 
+  /** Ends tasks with CHECK CONDITION. Resolves when the media operations of all have ended. */
+  failTasks(tasks: readonly Task[], sense: Sense): Promise<void> {
+    return this.#abortAll(tasks, () => (task) => this.#checkCondition(task, sense))
+  }
+
   #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {
     const ends: Promise<void>[] = []
     for (const task of tasks) {

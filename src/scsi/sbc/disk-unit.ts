@@ -1,4 +1,5 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
+import { noMedium } from "../../backstore/no-medium.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
 import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
@@ -15,6 +16,7 @@ import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
 import { diskModePages } from "./mode-pages.ts"
+import { Tray } from "./tray.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
@@ -35,6 +37,8 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
+  /** The medium can be taken out and changed: see DiskUnit.tray. Default: false. */
+  readonly removable?: boolean
   /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
   readonly reservationStore?: ReservationStore
 }
@@ -51,7 +55,8 @@ export interface DiskLimits {
  * over at the end stays out of reach. Throws SanletError ERR_DISK_OPTION.
  */
 export class DiskUnit extends LogicalUnit {
-  readonly device: BlockDevice
+  /** Of a removable unit: the medium, or `noMedium`. */
+  device: BlockDevice
   readonly medium: Medium
   /** Third-party copy: its operations, its tokens. */
   readonly copies: CopyManager
@@ -60,37 +65,48 @@ export class DiskUnit extends LogicalUnit {
   readonly physicalBlockExponent: number
   readonly thin: boolean
   readonly rotationRate: number
+  override readonly removable: boolean
+  /** Of a removable unit: by it the medium is ejected, loaded and changed. */
+  readonly tray: Tray | undefined
   readonly limits: DiskLimits
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages = diskModePages
-  readonly peripheralDeviceType = 0x00
-  override readonly thirdPartyCopy = true
+  readonly peripheralDeviceType: number = 0x00
+  override readonly thirdPartyCopy: boolean = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
-  override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
+  override readonly versionDescriptors: readonly number[] = [0x00a0, 0x0960, 0x0460, 0x04c0]
   /** WCE when nobody has changed it. */
-  readonly writeCacheDefault: boolean
-  readonly #readOnly: boolean
-  readonly #stopFollowing: () => void
+  writeCacheDefault: boolean
+  readonly #options: DiskUnitOptions
+  #readOnly: boolean
+  #stopFollowing: () => void
   /** The capacity. */
   blocks: number
-  /** By START STOP UNIT: media commands get NOT READY. */
-  stopped = false
+  /** By START STOP UNIT, or since there is no medium: media commands get NOT READY. */
+  stopped: boolean
   /** A PRE-FETCH is reading although its command has ended. */
   prefetching = false
 
-  constructor(device: BlockDevice, options: DiskUnitOptions = {}) {
+  /** Without a device it is an empty removable one. */
+  constructor(medium: BlockDevice | undefined, options: DiskUnitOptions = {}) {
     super(completeIdentity(options.identity, options.random))
+    const device = medium ?? noMedium
     const { features } = device
+    this.#options = options
+    this.removable = options.removable ?? false
     this.device = device
     this.blockBytes = options.logicalBlockBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
-    this.thin = options.thin ?? features.discard
+    this.thin = options.thin ?? (medium !== undefined && features.discard)
     this.rotationRate = options.rotationRate ?? (features.solidState ? 1 : 7200)
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
     this.medium = new Medium(device, this.blockBytes)
-    this.copies = new CopyManager(this, options.clock ?? systemClock, options.random ?? systemRandom)
+    const { clock = systemClock, random = systemRandom } = options
+    this.copies = new CopyManager(this, clock, random)
+    this.tray = this.removable ? new Tray(this, medium, clock) : undefined
+    this.stopped = medium === undefined
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
     this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
     this.limits = {
@@ -101,11 +117,42 @@ export class DiskUnit extends LogicalUnit {
     this.commands = diskCommands(this.thin)
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
-    this.#stopFollowing = device.onResize((sizeBytes) => {
+    this.#stopFollowing = this.#follow(device)
+  }
+
+  #follow(device: BlockDevice): () => void {
+    return device.onResize((sizeBytes) => {
       this.blocks = Math.floor(sizeBytes / this.blockBytes)
       this.copies.tokens.cancelBeyond(sizeBytes)
       this.establishUnitAttention(Asc.capacityDataHasChanged)
     })
+  }
+
+  /** Whether a device can be the unit's. Throws SanletError ERR_DISK_OPTION. */
+  checkMedium(device: BlockDevice): void {
+    checkDevice(this, device)
+  }
+
+  /** The tray's: another device's blocks are the unit's from now on. Nothing uses the old one's. */
+  mount(device: BlockDevice): void {
+    const { writeCache = true, readOnly = device.features.readOnly } = this.#options
+    this.#stopFollowing()
+    this.copies.tokens.cancelBeyond(0)
+    this.device = device
+    this.medium.device = device
+    this.#readOnly = readOnly
+    // An initiator that has cleared WCE finds it cleared.
+    const cleared = writeCache && this.medium.writeThrough
+    this.writeCacheDefault = device.features.writeCache && writeCache
+    this.medium.writeThrough = cleared || (device.features.writeCache && !writeCache)
+    this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
+    this.#stopFollowing = this.#follow(device)
+  }
+
+  /** Media commands may go on. Throws SenseError where there is no medium. */
+  start(): void {
+    if (this.tray?.loaded === false) throw this.tray.notPresent()
+    this.stopped = false
   }
 
   /** Lets go of the device, which stays open: its changes of size are no longer followed. */
@@ -124,7 +171,7 @@ export class DiskUnit extends LogicalUnit {
 
   /** Of TEST UNIT READY, and of commands that want the medium but move no blocks. Throws SenseError. */
   override checkReady(): void {
-    if (this.stopped) throw notReady()
+    if (this.stopped) throw this.#notReady()
     if (this.blocks === 0)
       throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "the device is empty")
   }
@@ -142,7 +189,7 @@ export class DiskUnit extends LogicalUnit {
 
   /** Whether a transfer of the blocks may begin. */
   checkRead(task: Task, lba: number, blocks: number): void {
-    if (this.stopped) throw notReady()
+    if (this.stopped) throw this.#notReady()
     if (lba + blocks > this.blocks) throw this.outOfRange(lba)
     if (blocks > this.limits.transferBlocks) throw this.#tooLong(task)
   }
@@ -203,9 +250,13 @@ export class DiskUnit extends LogicalUnit {
   }
 
   protected override onReset(): void {
-    this.stopped = false
+    this.stopped = this.tray?.loaded === false
     this.copies.reset()
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
+  }
+
+  #notReady(): SenseError {
+    return this.tray?.loaded === false ? this.tray.notPresent() : initializingCommandRequired()
   }
 
   #tooLong(task: Task): SenseError {
@@ -216,7 +267,7 @@ export class DiskUnit extends LogicalUnit {
   }
 }
 
-const notReady = (): SenseError =>
+const initializingCommandRequired = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
     Asc.logicalUnitNotReadyInitializingCommandRequired,
@@ -224,20 +275,36 @@ const notReady = (): SenseError =>
   )
 
 function checkOptions(unit: DiskUnit, device: BlockDevice): void {
-  const { blockBytes, physicalBlockExponent, rotationRate, thin } = unit
-  const wrong = (message: string) => new SanletError("ERR_DISK_OPTION", `${device.name}: ${message}`)
+  const { blockBytes, physicalBlockExponent, rotationRate } = unit
+  const wrong = (message: string) => wrongOption(device, message)
   if (blockBytes !== 512 && blockBytes !== 4096)
     throw wrong(`a logical block has 512 or 4096 bytes, not ${blockBytes}`)
-  const { alignmentBytes } = device.features
-  if (blockBytes % alignmentBytes !== 0) {
-    throw wrong(`logical blocks of ${blockBytes} bytes don't fit its alignment of ${alignmentBytes}`)
-  }
-  if (device.sizeBytes < blockBytes) throw wrong(`it is shorter than one block of ${blockBytes} bytes`)
   if (!Number.isInteger(physicalBlockExponent) || physicalBlockExponent < 0 || physicalBlockExponent > 15) {
     throw wrong(`the physical block exponent is 0 to 15, not ${physicalBlockExponent}`)
   }
   if (rotationRate !== 1 && !(rotationRate >= 1025 && rotationRate <= 65534)) {
     throw wrong(`the rotation rate is 1 (none) or 1025 to 65534, not ${rotationRate}`)
   }
-  if (thin && !device.features.discard) throw wrong("it can't give space back, so it can't be thin")
+  if (device !== noMedium) checkDevice(unit, device)
+  else if (!unit.removable) throw wrong("only a removable disk can do without")
 }
+
+function checkDevice({ blockBytes, thin, removable }: DiskUnit, device: BlockDevice): void {
+  const { alignmentBytes, discard, readOnly } = device.features
+  if (blockBytes % alignmentBytes !== 0) {
+    throw wrongOption(
+      device,
+      `logical blocks of ${blockBytes} bytes don't fit its alignment of ${alignmentBytes}`,
+    )
+  }
+  if (device.sizeBytes < blockBytes) {
+    throw wrongOption(device, `it is shorter than one block of ${blockBytes} bytes`)
+  }
+  // A medium that can't be written is told so of UNMAP, too.
+  if (thin && !discard && !(removable && readOnly)) {
+    throw wrongOption(device, "it can't give space back, so it can't be thin")
+  }
+}
+
+const wrongOption = (device: BlockDevice, message: string): SanletError =>
+  new SanletError("ERR_DISK_OPTION", `${device.name}: ${message}`)

@@ -16,7 +16,8 @@ export type ChangeListener = (offsetBytes: number, lengthBytes: number) => void
  * ranges that somebody holds alone. Offsets and lengths are in bytes, whole logical blocks.
  */
 export class Medium {
-  readonly device: BlockDevice
+  /** Of a removable unit it changes with the tray, when nothing uses it. */
+  device: BlockDevice
   readonly #blockBytes: number
   readonly #lock = new RangeLock()
   /** WCE is 0 although the device has a volatile cache: every change is made stable before it is acknowledged. */
