@@ -21,6 +21,7 @@ export {
   TaskManagementServiceResponse,
 } from "./sam/transport-services.ts"
 export type { VpdPage } from "./sam/vpd-page.ts"
+export { CdUnit, type CdUnitOptions } from "./mmc/cd-unit.ts"
 export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
 export type { RemovalOptions, Tray, TrayEvent } from "./sbc/tray.ts"
 export { type DerivedNames, deriveNames, spcCommands, spcModePages, spcVpdPages } from "./spc/index.ts"

@@ -25,8 +25,8 @@ export interface DiskUnitOptions {
   readonly random?: Random
   /** By which ROD tokens expire. */
   readonly clock?: Clock
-  /** Default 512. A multiple of the device's alignment. */
-  readonly logicalBlockBytes?: 512 | 4096
+  /** Default 512. A multiple of the device's alignment. 2048 is that of optical media. */
+  readonly logicalBlockBytes?: 512 | 2048 | 4096
   /** Logical blocks per physical block, as a power of two: 0 to 15. Default 0. */
   readonly physicalBlockExponent?: number
   /** Unmapping is offered. Default: what the device can. */
@@ -277,8 +277,8 @@ const initializingCommandRequired = (): SenseError =>
 function checkOptions(unit: DiskUnit, device: BlockDevice): void {
   const { blockBytes, physicalBlockExponent, rotationRate } = unit
   const wrong = (message: string) => wrongOption(device, message)
-  if (blockBytes !== 512 && blockBytes !== 4096)
-    throw wrong(`a logical block has 512 or 4096 bytes, not ${blockBytes}`)
+  if (blockBytes !== 512 && blockBytes !== 2048 && blockBytes !== 4096)
+    throw wrong(`a logical block has 512, 2048 or 4096 bytes, not ${blockBytes}`)
   if (!Number.isInteger(physicalBlockExponent) || physicalBlockExponent < 0 || physicalBlockExponent > 15) {
     throw wrong(`the physical block exponent is 0 to 15, not ${physicalBlockExponent}`)
   }

@@ -82,6 +82,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x2c00, "COMMAND SEQUENCE ERROR"],
   [0x2f00, "COMMANDS CLEARED BY ANOTHER INITIATOR"],
   [0x2f02, "COMMANDS CLEARED BY DEVICE SERVER"],
+  [0x3002, "CANNOT READ MEDIUM - INCOMPATIBLE FORMAT"],
   [0x3100, "MEDIUM FORMAT CORRUPTED"],
   [0x3807, "THIN PROVISIONING SOFT THRESHOLD REACHED"],
   [0x3900, "SAVING PARAMETERS NOT SUPPORTED"],
@@ -104,6 +105,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x5504, "INSUFFICIENT REGISTRATION RESOURCES"],
   [0x550c, "INSUFFICIENT RESOURCES TO CREATE ROD"],
   [0x5d00, "FAILURE PREDICTION THRESHOLD EXCEEDED"],
+  [0x6400, "ILLEGAL MODE FOR THIS TRACK"],
 ])
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0")

@@ -71,6 +71,7 @@ export const Asc = {
   commandsClearedByAnotherInitiator: 0x2f00,
   commandsClearedByDeviceServer: 0x2f02,
   savingParametersNotSupported: 0x3900,
+  cannotReadMediumIncompatibleFormat: 0x3002,
   mediumNotPresent: 0x3a00,
   mediumNotPresentTrayClosed: 0x3a01,
   mediumNotPresentTrayOpen: 0x3a02,
@@ -85,6 +86,7 @@ export const Asc = {
   overlappedCommandsAttempted: 0x4e00,
   insufficientRegistrationResources: 0x5504,
   insufficientResourcesToCreateRod: 0x550c,
+  illegalModeForThisTrack: 0x6400,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]
 
