@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import type { BlockDevice } from "./backstore/index.ts"
+import { type BlockDevice, noMedium } from "./backstore/index.ts"
 import type { Network } from "./base/byte-stream.ts"
 import type { Clock } from "./base/clock.ts"
 import type { Log } from "./base/log.ts"
@@ -8,11 +8,12 @@ import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openDevice } from "./control/devices.ts"
+import { logicalUnitOf } from "./control/logical-unit.ts"
 import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { ReservationFile } from "./control/reservations/reservation-file.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
-import type { DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
+import type { DiskUnit } from "./scsi/sbc/disk-unit.ts"
 import { iserFor } from "./iser.ts"
 import { NetworkEntity } from "./target/network-entity.ts"
 import type { Portal } from "./target/portal.ts"
@@ -54,7 +55,7 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
-  readonly reservations: ReservationFile
+  readonly unit: DiskUnit
 }
 
 class Composition implements Server {
@@ -119,50 +120,57 @@ class Composition implements Server {
       ...(login && { keys: { ...targetKeyPreferences, ...login } }),
     })
     for (const lun of configuration.luns) {
-      const unit = await this.#openUnit(configuration, lun)
-      target.addLogicalUnit(lun.lun, unit.device, unitOptions(unit))
+      const { unit } = await this.#openUnit(configuration, lun)
+      target.addLogicalUnit(lun.lun, unit)
     }
     this.#entity.addTarget(target)
   }
 
   async #openUnit(target: TargetConfiguration, configuration: LogicalUnitConfiguration): Promise<Unit> {
-    const { serial, naa } = configuration
-    const device = await openDevice(configuration.device, this.#around)
+    const { serial, naa, device: medium } = configuration
+    const readOnly = configuration.type === "cdrom"
+    const device = medium ? await openDevice(medium, this.#around, readOnly) : noMedium
     try {
-      const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
+      const subject = await identitySubject(medium, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const reservations = await this.#openReservations(claim)
-      const unit = { target, configuration, device, claim, reservations }
-      this.#units.push(unit)
-      return unit
+      const unit = await this.#makeUnit(configuration, medium && device, claim)
+      const opened = { target, configuration, device, claim, unit }
+      this.#units.push(opened)
+      return opened
     } catch (error) {
       await device.close()
       throw error
     }
   }
 
-  async #openReservations(claim: IdentityClaim): Promise<ReservationFile> {
-    const { stateFolder, log } = this.#around
+  async #makeUnit(
+    configuration: LogicalUnitConfiguration,
+    medium: BlockDevice | undefined,
+    claim: IdentityClaim,
+  ): Promise<DiskUnit> {
+    const { stateFolder, log, clock, random } = this.#around
     try {
-      return await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+      const reservationStore = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+      return logicalUnitOf(configuration, medium, { identity: claim, reservationStore, clock, random })
     } catch (error) {
       await claim.release()
       throw error
     }
   }
 
-  #served({ target, configuration, device, claim }: Unit): ServedUnit {
+  #served({ target, configuration, device, claim, unit }: Unit): ServedUnit {
     const portal = this.#portals.find(({ portalGroupTag }) => isIn(target, portalGroupTag))
     const address = portal ? reachable(portal.endpoint) : ""
     return {
       url: `iscsi://${address}/${target.name}/${configuration.lun}`,
       target: target.name,
       lun: configuration.lun,
+      type: configuration.type ?? "disk",
       device: device.name,
       sizeBytes: device.sizeBytes,
-      blockBytes: configuration.blockSize ?? 512,
-      readOnly: device.features.readOnly,
+      blockBytes: unit.blockBytes,
+      readOnly: unit.writeProtected,
       serial: claim.serial,
       naa: claim.naa,
       authenticated: target.chap !== undefined,
@@ -179,22 +187,6 @@ class Composition implements Server {
       await attempt(claim.release())
     }
     if (failures.length > 0) throw failures[0]
-  }
-}
-
-function unitOptions({ configuration, claim, reservations }: Unit): DiskUnitOptions {
-  const { vendor, product, revision, blockSize } = configuration
-  const { serial, naa } = claim
-  return {
-    identity: {
-      serial,
-      naa,
-      ...(vendor !== undefined && { vendor }),
-      ...(product !== undefined && { product }),
-      ...(revision !== undefined && { revision }),
-    },
-    ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
-    reservationStore: reservations,
   }
 }
 

@@ -41,9 +41,13 @@ export async function openDevice(
 
 /**
  * Whose identity the unit on a device has: that of its file or disk, whatever is stacked on it; memory has none of
- * its own, and takes that of its place.
+ * its own, and takes that of its place, as an empty drive does.
  */
-export async function identitySubject(device: DeviceConfiguration, place: string): Promise<IdentitySubject> {
+export async function identitySubject(
+  device: DeviceConfiguration | undefined,
+  place: string,
+): Promise<IdentitySubject> {
+  if (device === undefined) return { name: `drive:${place}` }
   switch (device.type) {
     case "file":
       return { file: device.path }

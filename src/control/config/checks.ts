@@ -13,7 +13,7 @@ interface Checked {
       readonly lun: number
       readonly serial?: string
       readonly naa?: string
-      readonly device: DeviceConfiguration
+      readonly device?: DeviceConfiguration
     }[]
   }[]
 }
@@ -39,9 +39,29 @@ export function checkTogether(configuration: Checked, context: Refinement): void
       once.claim("LUN", String(unit.lun), [...path, "lun"], `in target ${t}`)
       if (unit.serial !== undefined) once.claim("the serial", unit.serial, [...path, "serial"])
       if (unit.naa !== undefined) once.claim("the NAA", unit.naa, [...path, "naa"])
-      const storage = storageOf(unit.device)
+      const storage = unit.device && storageOf(unit.device)
       if (storage) once.claim("the storage", storage, [...path, "device"])
     }
+  }
+}
+
+interface CheckedUnit {
+  readonly type?: "disk" | "cdrom"
+  readonly removable?: boolean
+  readonly device?: DeviceConfiguration
+  readonly blockSize?: number
+}
+
+/** What the keys of one logical unit have to do with each other. */
+export function checkUnit({ type, removable, device, blockSize }: CheckedUnit, context: Refinement): void {
+  const issue = (key: string, message: string): void =>
+    context.addIssue({ code: "custom", message, path: [key] })
+  if (type === "cdrom") {
+    if (removable === false)
+      issue("removable", "a disc can be taken out of a cdrom: expected true, or nothing")
+    if (blockSize !== undefined) issue("blockSize", "a cdrom has blocks of 2048 bytes: expected nothing")
+  } else if (device === undefined && removable !== true) {
+    issue("device", "missing; only a removable disk and a cdrom can do without")
   }
 }
 

@@ -17,14 +17,23 @@ test("the reference in docs/configuration.md is that of the schema", () => {
 
 test("what docs/configuration.md shows is right", () => {
   const blocks = [...readPage().matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text ?? "")
-  assert.equal(blocks.length, 2)
-  const [whole = "", portals = ""] = blocks
+  assert.equal(blocks.length, 3)
+  const [whole = "", portals = "", media = ""] = blocks
   parseConfiguration(whole, "docs/configuration.md", context)
   // The second shows portals alone; what else there must be is the first one's.
   const { portals: shown } = parseConfiguration(`${portals}${whole}`, "docs/configuration.md", context)
   assert.deepEqual(
     shown.map(({ iser }) => iser),
     [undefined, false],
+  )
+  const { targets } = parseConfiguration(media, "docs/configuration.md", context)
+  assert.deepEqual(
+    targets[0]?.luns.map(({ type, removable, device }) => [type, removable, device?.type]),
+    [
+      ["cdrom", undefined, "file"],
+      ["cdrom", undefined, undefined],
+      [undefined, true, "file"],
+    ],
   )
 })
 
@@ -34,7 +43,7 @@ test("examples/san.yaml is right, and uses most of what there is", () => {
   assert.equal(portals.length, 3)
   assert.equal(discovery?.chap?.users[0]?.name, "discovery")
   assert.deepEqual(
-    targets.map(({ luns }) => luns.map(({ device }) => device.type)),
+    targets.map(({ luns }) => luns.map(({ device }) => device?.type)),
     [["file", "file", "readonly"], ["delay"]],
   )
   assert.equal(targets[0]?.chap?.outgoing?.name, "san")

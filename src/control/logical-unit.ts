@@ -1,0 +1,35 @@
+import type { BlockDevice } from "../backstore/index.ts"
+import { CdUnit } from "../scsi/mmc/cd-unit.ts"
+import { DiskUnit, type DiskUnitOptions } from "../scsi/sbc/disk-unit.ts"
+import type { LogicalUnitConfiguration } from "./config/schema.ts"
+import type { Identity } from "./identity/identity-store.ts"
+
+/** What a unit gets besides what its configuration says. */
+export type UnitSurroundings = Required<Pick<DiskUnitOptions, "reservationStore" | "clock" | "random">> & {
+  readonly identity: Identity
+}
+
+/** The logical unit a configuration describes, over the device it names; undefined: it is without a medium. */
+export function logicalUnitOf(
+  configuration: LogicalUnitConfiguration,
+  medium: BlockDevice | undefined,
+  { identity: { serial, naa }, ...around }: UnitSurroundings,
+): DiskUnit {
+  const { type, vendor, product, revision, blockSize, removable } = configuration
+  const options: DiskUnitOptions = {
+    ...around,
+    identity: {
+      serial,
+      naa,
+      ...(vendor !== undefined && { vendor }),
+      ...(product !== undefined && { product }),
+      ...(revision !== undefined && { revision }),
+    },
+  }
+  if (type === "cdrom") return new CdUnit(medium, options)
+  return new DiskUnit(medium, {
+    ...options,
+    ...(removable !== undefined && { removable }),
+    ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
+  })
+}
