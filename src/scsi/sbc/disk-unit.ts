@@ -114,7 +114,8 @@ export class DiskUnit extends LogicalUnit {
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
       compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
     }
-    this.commands = diskCommands(this.thin)
+    // Where nothing is ever written, UNMAP in all its forms is refused for that, as WRITE is.
+    this.commands = diskCommands(this.thin || (this.#readOnly && !this.removable))
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.#stopFollowing = this.#follow(device)

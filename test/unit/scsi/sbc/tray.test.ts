@@ -302,3 +302,15 @@ describe("the operator", () => {
 it("a disk without a medium has to be removable", () => {
   assert.throws(() => new DiskUnit(undefined), { code: "ERR_DISK_OPTION" })
 })
+
+it("a disk that is never written refuses UNMAP and WRITE SAME with UNMAP for that", async () => {
+  const device = new TestDevice(64 * 512, { readOnly: true, discard: false })
+  const { run, nexuses } = driveBench(() => new DiskUnit(device))
+  const list = { dataOut: new Uint8Array(24) }
+  checkCondition(await run(nexuses[0], [...blockCdb(0x42, 0, 24)], list), dataProtect, Asc.writeProtected)
+  const block = { dataOut: new Uint8Array(512) }
+  for (const opcode of [0x41, 0x93]) {
+    const task = await run(nexuses[0], [...blockCdb(opcode, 0, 1, 0x08)], block)
+    checkCondition(task, dataProtect, Asc.writeProtected)
+  }
+})
