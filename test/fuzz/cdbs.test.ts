@@ -4,6 +4,8 @@ import { test } from "node:test"
 import { MemoryStore } from "../../src/backstore/index.ts"
 import { silentLog } from "../../src/base/log.ts"
 import { SeededRandom } from "../../src/base/random.ts"
+import { SanletError } from "../../src/base/errors.ts"
+import { CdUnit } from "../../src/scsi/mmc/cd-unit.ts"
 import { DiskUnit } from "../../src/scsi/sbc/disk-unit.ts"
 import type { TaskAttribute } from "../../src/scsi/sam/task.ts"
 import { decodeSense } from "../../src/scsi/spec/sense.ts"
@@ -55,16 +57,39 @@ const strictLog = {
   error: (fields: unknown, message: string) => assert.fail(`${message} ${JSON.stringify(fields)}`),
 }
 
+function drawUnit(random: SeededRandom, store: MemoryStore): DiskUnit {
+  if (random.chance(0.2)) return new CdUnit(store, { random })
+  const logicalBlockBytes = random.chance(0.7) ? 512 : 4096
+  return new DiskUnit(store, { random, logicalBlockBytes, removable: random.chance(0.3) })
+}
+
+/** What the operator does with the tray meanwhile, if there is one. */
+async function move(random: SeededRandom, { tray }: DiskUnit): Promise<void> {
+  const force = random.chance(0.5)
+  const medium = random.chance(0.7) ? new MemoryStore({ sizeBytes: 2 ** 20 }) : undefined
+  const act = random.pick([
+    () => tray?.eject({ force }),
+    () => tray?.load(),
+    () => tray?.change(medium, { force }),
+  ])
+  try {
+    await act()
+  } catch (error) {
+    assert.ok(error instanceof SanletError && error.code === "ERR_MEDIUM_LOCKED", String(error))
+  }
+}
+
 async function attackUnit(seed: number): Promise<void> {
   const random = new SeededRandom(seed)
   const large = random.chance(0.3)
   // A large one can't be filled: it has room for what its pages take, then it is full.
   const store = new MemoryStore({ sizeBytes: large ? 2 ** 45 : 2 ** 20, allocatedBytesMax: 2 ** 21 })
-  const unit = new DiskUnit(store, { random, logicalBlockBytes: random.chance(0.7) ? 512 : 4096 })
+  const unit = drawUnit(random, store)
   unit.log = strictLog
   const nexuses = [testNexus("a"), testNexus("b")]
   for (const nexus of nexuses) unit.attachNexus(nexus)
   const tasks: TestTask[] = []
+  const moves: Promise<unknown>[] = []
   for (let i = 0; i < CDBS; i++) {
     const task = new TestTask(random.pick(nexuses), drawCdb(random, unit), {
       dataOut: drawData(random),
@@ -76,7 +101,9 @@ async function attackUnit(seed: number): Promise<void> {
     tasks.push(task)
     unit.commandReceived(task)
     if (random.chance(0.5)) await task.ended
+    if (random.chance(0.1)) moves.push(move(random, unit))
   }
+  await Promise.all(moves)
   await Promise.all(tasks.map((task) => task.ended))
   assert.equal(unit.taskCount, 0)
   for (const task of tasks) judge(task)

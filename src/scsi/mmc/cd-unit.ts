@@ -53,12 +53,12 @@ export class CdUnit extends DiskUnit {
     return this.blocks > CD_BLOCKS_MAX ? Profile.dvdRom : Profile.cdRom
   }
 
-  /** Reserved (MMC-6 §7.2.2). */
+  /** Reserved (MMC-6). */
   override deviceSpecificParameter(): number {
     return 0
   }
 
-  /** There is none (MMC-6 §7.2.2). */
+  /** There is none (MMC-6). */
   override modeBlockDescriptor(): Uint8Array {
     return new Uint8Array(0)
   }

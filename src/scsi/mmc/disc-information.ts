@@ -13,7 +13,7 @@ const COMPLETE = 0b0_11_10
 const UNRESTRICTED_USE = 0x20
 const NOWHERE = 0xffff_ffff
 
-/** READ DISC INFORMATION (MMC-6 §6.21): the standard type, of a finished disc of one session and one track. */
+/** READ DISC INFORMATION (MMC-6): the standard type, of a finished disc of one session and one track. */
 export function readDiscInformation(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   const type = cdb[1]! & 0x07
@@ -36,7 +36,7 @@ const TRACK_MODE = 0x04
 /** DATA MODE 1. */
 const DATA_MODE = 0x01
 
-/** READ TRACK INFORMATION (MMC-6 §6.26): there is one track, from the first sector to the last. */
+/** READ TRACK INFORMATION (MMC-6): there is one track, from the first sector to the last. */
 export function readTrackInformation(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   unit.checkReady()

@@ -15,7 +15,7 @@ const STRUCTURE_BYTES = 2048
 /** RDS of the list: the structure can be read. */
 const READABLE = 0x40
 
-/** Formats (MMC-6 table 385), and how each is made. */
+/** Formats (MMC-6), and how each is made. */
 const formats: ReadonlyMap<number, (unit: CdUnit) => Uint8Array> = new Map([
   [0x00, physicalFormatInformation],
   [0x01, () => new Uint8Array(4)], // copyright: no protection, no region
@@ -23,7 +23,7 @@ const formats: ReadonlyMap<number, (unit: CdUnit) => Uint8Array> = new Map([
 ])
 const LIST = 0xff
 
-/** READ DISC STRUCTURE (MMC-6 §6.22) of a DVD-ROM of one layer; format FFh lists the structures there are. */
+/** READ DISC STRUCTURE (MMC-6) of a DVD-ROM of one layer; format FFh lists the structures there are. */
 export function readDiscStructure(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   const mediaType = cdb[1]! & 0x0f

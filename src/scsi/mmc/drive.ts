@@ -11,7 +11,7 @@ export const READ_KILOBYTES_PER_SECOND = 22_160
 const DOOR_OPEN = 0x10
 const SLOTS = 1
 
-/** MECHANISM STATUS (MMC-6 §6.10) of a drive that is no changer, and idle. */
+/** MECHANISM STATUS (MMC-6) of a drive that is no changer, and idle. */
 export function mechanismStatus(task: Task, { drive }: CdUnit): Completion {
   const data = new Uint8Array(8)
   data[1] = drive.open ? DOOR_OPEN : 0
@@ -19,7 +19,7 @@ export function mechanismStatus(task: Task, { drive }: CdUnit): Completion {
   return sendParameterData(task, data, u16(task.cdb, 8))
 }
 
-/** SET CD SPEED (MMC-6 §6.37): whatever is wished for is rounded to the one speed there is. */
+/** SET CD SPEED (MMC-6): whatever is wished for is rounded to the one speed there is. */
 export function setCdSpeed(): void {}
 
 /** TYPE of GET PERFORMANCE: performance data. */
@@ -28,7 +28,7 @@ const PERFORMANCE = 0x00
 const EXCEPTIONS = 0x03
 const WRITE = 0x04
 
-/** GET PERFORMANCE (MMC-6 §6.8): one nominal descriptor, the same speed all over; there are no exceptions. */
+/** GET PERFORMANCE (MMC-6): one nominal descriptor, the same speed all over; there are no exceptions. */
 export function getPerformance(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   if (cdb[10] !== PERFORMANCE) throw invalidFieldInCdb(`performance of type ${cdb[10]} isn't known`, 10)
@@ -52,7 +52,7 @@ export function getPerformance(task: Task, unit: CdUnit): Completion {
 
 const STREAMING_BYTES = 28
 
-/** SET STREAMING (MMC-6 §6.39): a performance descriptor, of sectors there are; as SET CD SPEED it changes nothing. */
+/** SET STREAMING (MMC-6): a performance descriptor, of sectors there are; as SET CD SPEED it changes nothing. */
 export async function setStreaming(task: Task, unit: CdUnit): Promise<void> {
   const { cdb } = task
   if (cdb[8] !== 0) throw invalidFieldInCdb("only performance descriptors are known", 8)

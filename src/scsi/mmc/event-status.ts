@@ -10,7 +10,7 @@ const POLLED = 0x01
 /** NEA: no event class that was asked for is supported. */
 const NO_EVENT_AVAILABLE = 0x80
 
-/** Notification classes (MMC-6 table 271): those there are. */
+/** Notification classes (MMC-6): those there are. */
 const NotificationClass = { powerManagement: 2, media: 4, deviceBusy: 6 } as const
 const CLASSES = Object.values(NotificationClass)
 const SUPPORTED = CLASSES.reduce((mask, number) => mask | (1 << number), 0)
@@ -21,7 +21,7 @@ const DOOR_OPEN = 0x01
 const ACTIVE = 0x01
 
 /**
- * GET EVENT STATUS NOTIFICATION (MMC-6 §6.6), polled. Only the medium has events: an initiator that asks for several
+ * GET EVENT STATUS NOTIFICATION (MMC-6), polled. Only the medium has events: an initiator that asks for several
  * classes hears of it when there is one, else of the lowest class. The length counts what follows it, as Windows reads it.
  */
 export function getEventStatusNotification(task: Task, unit: CdUnit): Completion {

@@ -2,7 +2,7 @@ import { u16Bytes, u32Bytes } from "./bytes.ts"
 import type { CdUnit } from "./cd-unit.ts"
 import { Profile } from "./profile.ts"
 
-/** A feature of the drive (MMC-6 §5.3). */
+/** A feature of the drive (MMC-6). */
 export interface Feature {
   readonly code: number
   readonly version: number
@@ -16,7 +16,7 @@ export interface Feature {
 const always = (): boolean => true
 const readable = ({ profile }: CdUnit): boolean => profile !== Profile.none
 
-/** The profiles the drive has, most wanted first (MMC-6 §5.3.1). */
+/** The profiles the drive has, most wanted first (MMC-6). */
 const PROFILES = [Profile.dvdRom, Profile.cdRom]
 
 const profileList: Feature = {
@@ -55,12 +55,15 @@ const removableMedium: Feature = {
   contents: () => [0b001_1_1_1_0_1, 0, 0, 0],
 }
 
-/** Sectors one by one; PP: there is an error recovery page. */
+/** Sectors one by one, which a DVD keeps in ECC blocks of 16; PP: there is an error recovery page. */
 const randomReadable: Feature = {
   code: 0x0010,
   version: 0,
   current: readable,
-  contents: ({ blockBytes }) => [...u32Bytes(blockBytes), ...u16Bytes(1), 0x01, 0],
+  contents: ({ blockBytes, profile }) => {
+    const blocking = profile === Profile.dvdRom ? 16 : 1
+    return [...u32Bytes(blockBytes), ...u16Bytes(blocking), 0x01, 0]
+  },
 }
 
 /** No C2 errors, no CD-Text, no digital audio play. */
@@ -102,7 +105,7 @@ const realTimeStreaming: Feature = {
   contents: () => [0x08, 0, 0, 0],
 }
 
-/** Those mandatory for CD-ROM and DVD-ROM (MMC-6 §5.4.4, §5.4.8), by rising code. */
+/** Those mandatory for CD-ROM and DVD-ROM (MMC-6), by rising code. */
 export const features: readonly Feature[] = [
   profileList,
   core,

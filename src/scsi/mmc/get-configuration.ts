@@ -13,7 +13,7 @@ const PERSISTENT = 0x02
 const CURRENT = 0x01
 const HEADER_BYTES = 8
 
-/** GET CONFIGURATION (MMC-6 §6.5): what the drive can, and what of it with this disc. */
+/** GET CONFIGURATION (MMC-6): what the drive can, and what of it with this disc. */
 export function getConfiguration(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   const type = cdb[1]! & 0x03

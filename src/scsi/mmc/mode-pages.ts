@@ -15,7 +15,7 @@ const fixed = (code: number, bytes: number): ModePage<CdUnit> => ({
 /** Power Condition (SPC-4 §7.5.13): no timer is set, and none can be. */
 const powerConditionPage = fixed(0x1a, 0x0a)
 
-/** Timeout and Protect (MMC-6 §7.7): no timeouts are to be expected. */
+/** Timeout and Protect (MMC-6): no timeouts are to be expected. */
 const timeoutAndProtectPage = fixed(0x1d, 0x08)
 
 const CAPABILITIES_BYTES = 0x14
@@ -35,7 +35,7 @@ const capabilities = (locked: boolean): Uint8Array => {
   return page
 }
 
-/** MM Capabilities and Mechanical Status, a legacy page (MMC-3 §5.5.10), by which Linux' sr learns what a drive is. */
+/** MM Capabilities and Mechanical Status, a legacy page (MMC-3), by which Linux' sr learns what a drive is. */
 const capabilitiesPage: ModePage<CdUnit> = {
   code: 0x2a,
   bytes: CAPABILITIES_BYTES,
@@ -43,7 +43,7 @@ const capabilitiesPage: ModePage<CdUnit> = {
   defaults: () => capabilities(false),
 }
 
-/** A disc's errors are told as a disk's are: Read Error Recovery (MMC-6 §7.3) has the same layout. */
+/** A disc's errors are told as a disk's are: Read Error Recovery (MMC-6) has the same layout. */
 const errorRecoveryPage = diskModePages.filter(({ code }) => code === 0x01)
 
 /** The mode pages of a CD-ROM drive, by rising code. */

@@ -1,4 +1,4 @@
-/** Sectors in front of LBA 0: two seconds of pre-gap (MMC-6 §4.2.3). */
+/** Sectors in front of LBA 0: two seconds of pre-gap (MMC-6). */
 const PREGAP = 150
 const FRAMES_PER_SECOND = 75
 const FRAMES_MAX = 256 * 60 * FRAMES_PER_SECOND - 1

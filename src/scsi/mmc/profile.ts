@@ -1,4 +1,4 @@
-/** Profiles (MMC-6 §5.4): what a drive does as long as such a disc is in it. */
+/** Profiles (MMC-6): what a drive does as long as such a disc is in it. */
 export const Profile = { none: 0x0000, cdRom: 0x0008, dvdRom: 0x0010 } as const
 export type Profile = (typeof Profile)[keyof typeof Profile]
 

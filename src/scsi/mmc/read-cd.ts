@@ -12,13 +12,13 @@ const USER_DATA = 0x10
 /** EXPECTED SECTOR TYPE. */
 const SectorType = { any: 0, mode1: 2 } as const
 
-/** READ CD (MMC-6 §6.16) by LBA. */
+/** READ CD (MMC-6) by LBA. */
 export function readCd(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   return readSectors(task, unit, u32(cdb, 2), u32(cdb, 5) & 0xff_ffff)
 }
 
-/** READ CD MSF (MMC-6 §6.17): the sector at the ending address isn't read any more. */
+/** READ CD MSF (MMC-6): the sector at the ending address isn't read any more. */
 export function readCdMsf(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   const start = lbaOf(cdb[3]!, cdb[4]!, cdb[5]!)

@@ -17,7 +17,7 @@ const DATA_TRACK = 0x14
 const SESSION = 1
 const TRACK = 1
 
-/** READ TOC/PMA/ATIP (MMC-6 §6.25) of a disc with one data track; there is neither PMA nor ATIP on a ROM. */
+/** READ TOC/PMA/ATIP (MMC-6) of a disc with one data track; there is neither PMA nor ATIP on a ROM. */
 export function readTocPmaAtip(task: Task, unit: CdUnit): Completion {
   const { cdb } = task
   const format = cdb[2]! & 0x0f || cdb[9]! >> 6

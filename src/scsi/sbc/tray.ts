@@ -8,7 +8,7 @@ import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
-/** What happened to the medium, as the media class of GET EVENT STATUS NOTIFICATION tells it (MMC-6 §6.6.2.6). */
+/** What happened to the medium, as the media class of GET EVENT STATUS NOTIFICATION tells it (MMC-6). */
 export type TrayEvent = "ejectRequest" | "newMedia" | "mediaRemoval"
 
 export interface RemovalOptions {
@@ -35,8 +35,8 @@ export class Tray {
   /** What lies in it, loaded or not. */
   #medium: BlockDevice | undefined
   #open = false
-  /** Until the medium is no longer used. */
-  #emptying: Promise<void> | undefined
+  /** Movements come one after the other, each as a whole: this is the end of the last. */
+  #moved: Promise<unknown> = Promise.resolve()
 
   constructor(unit: DiskUnit, medium: BlockDevice | undefined, clock: Clock) {
     this.#unit = unit
@@ -72,14 +72,16 @@ export class Tray {
    * eject it by themselves. No unit attention tells others: Linux takes any of a removable disk for a change of its
    * medium, and fails what it had mounted.
    */
-  async eject(options: RemovalOptions = {}): Promise<void> {
-    this.#checkUnlocked(options)
-    await this.#empty()
+  eject(options: RemovalOptions = {}): Promise<void> {
+    return this.#inTurn(() => {
+      this.#checkUnlocked(options)
+      return this.#empty()
+    })
   }
 
   /** Closes the tray. */
-  async load(): Promise<void> {
-    await this.#close()
+  load(): Promise<void> {
+    return this.#inTurn(async () => this.#close())
   }
 
   /**
@@ -87,18 +89,17 @@ export class Tray {
    * longer used, and the caller's to close. Rejects as `eject` does, and with ERR_DISK_OPTION for one that doesn't fit
    * the unit; all is as it was then.
    */
-  async change(
-    medium: BlockDevice | undefined,
-    options: RemovalOptions = {},
-  ): Promise<BlockDevice | undefined> {
-    if (medium !== undefined) this.#unit.checkMedium(medium)
-    this.#checkUnlocked(options)
-    await this.#empty()
-    const old = this.#medium
-    this.#unit.mount(medium ?? noMedium)
-    this.#medium = medium
-    await this.#close()
-    return old
+  change(medium: BlockDevice | undefined, options: RemovalOptions = {}): Promise<BlockDevice | undefined> {
+    return this.#inTurn(async () => {
+      if (medium !== undefined) this.#unit.checkMedium(medium)
+      this.#checkUnlocked(options)
+      await this.#empty()
+      const old = this.#medium
+      this.#unit.mount(medium ?? noMedium)
+      this.#medium = medium
+      this.#close()
+      return old
+    })
   }
 
   #checkUnlocked({ force = false }: RemovalOptions): void {
@@ -115,16 +116,20 @@ export class Tray {
 
   // ------------------------------------------------------------------------------------------- START STOP UNIT's
 
-  /** LOEJ with START 0. Throws SenseError MEDIUM REMOVAL PREVENTED. */
+  /** LOEJ with START 0. Rejects with SenseError MEDIUM REMOVAL PREVENTED. */
   unload(): Promise<void> {
-    this.#checkAllowed()
-    return this.#empty()
+    return this.#inTurn(() => {
+      this.#checkAllowed()
+      return this.#empty()
+    })
   }
 
   /** LOEJ with START 1. Closing is refused as opening is: that's how targets and libiscsi's suite read PREVENT. */
   loadFor(nexus: Nexus): Promise<void> {
-    this.#checkAllowed()
-    return this.#close(nexus)
+    return this.#inTurn(async () => {
+      this.#checkAllowed()
+      this.#close(nexus)
+    })
   }
 
   #checkAllowed(): void {
@@ -142,19 +147,18 @@ export class Tray {
 
   // ------------------------------------------------------------------------------------------------ both
 
-  #empty(): Promise<void> {
-    if (!this.loaded) {
-      this.#open = true
-      return this.#emptying ?? Promise.resolve()
-    }
-    this.#emptying ??= this.#takeOut().finally(() => {
-      this.#emptying = undefined
-    })
-    return this.#emptying
+  #inTurn<T>(move: () => Promise<T>): Promise<T> {
+    const moved = this.#moved.then(move)
+    this.#moved = moved.catch(() => {})
+    return moved
   }
 
   /** A cache that can't be written back keeps the medium in. */
-  async #takeOut(): Promise<void> {
+  async #empty(): Promise<void> {
+    if (!this.loaded) {
+      this.#open = true
+      return
+    }
     const { medium } = this.#unit
     await medium.flush()
     this.#open = true
@@ -164,7 +168,7 @@ export class Tray {
     this.#tell("mediaRemoval")
   }
 
-  /** What is under way ends as what comes later does. START STOP UNIT goes on: one of them may be what opens the tray. */
+  /** What is under way ends as what comes later does. START STOP UNIT goes on: it is this movement, or waits for it. */
   async #endTasks(): Promise<void> {
     const unit = this.#unit
     const tasks = unit.allTasks().filter(({ cdb }) => cdb[0] !== OperationCode.startStopUnit)
@@ -175,8 +179,7 @@ export class Tray {
     deadline.cancel()
   }
 
-  async #close(by?: Nexus): Promise<void> {
-    await this.#emptying
+  #close(by?: Nexus): void {
     if (this.loaded) return
     const unit = this.#unit
     this.#open = false

@@ -109,7 +109,7 @@ describe("GET CONFIGURATION", () => {
     assert.deepEqual(await one(0), [...header(16), 0, 0, 0x03, 8, 0, 0x10, 1, 0, 0, 0x08, 0, 0])
     assert.deepEqual(await one(1), [...header(16), 0, 1, 0x0b, 8, 0, 0, 0, 1, 3, 0, 0, 0])
     assert.deepEqual(await one(3), [...header(12), 0, 3, 0x0b, 4, 0x3d, 0, 0, 0])
-    assert.deepEqual(await one(0x10), [...header(16), 0, 0x10, 0x01, 8, 0, 0, 8, 0, 0, 1, 1, 0])
+    assert.deepEqual(await one(0x10), [...header(16), 0, 0x10, 0x01, 8, 0, 0, 8, 0, 0, 16, 1, 0])
     assert.deepEqual(await one(0x1f), [...header(12), 0, 0x1f, 0x05, 4, 0, 0, 0, 0])
     assert.deepEqual(await one(0x20), header(4)) // not one of ours
     assert.equal(codesOf(good(await run(a, get(0, 0x1f)))), "1f 100 105 107")
