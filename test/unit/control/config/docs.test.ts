@@ -44,7 +44,7 @@ test("examples/san.yaml is right, and uses most of what there is", () => {
   assert.equal(discovery?.chap?.users[0]?.name, "discovery")
   assert.deepEqual(
     targets.map(({ luns }) => luns.map(({ device }) => device?.type)),
-    [["file", "file", "readonly"], ["delay"]],
+    [["file", "file", "readonly", "file", undefined], ["delay"]],
   )
   assert.equal(targets[0]?.chap?.outgoing?.name, "san")
   assert.equal(targets[0]?.login?.maxBurstLength, 2 ** 20)
