@@ -11,6 +11,7 @@ import { identitySubject, openDevice } from "./control/devices.ts"
 import { logicalUnitOf } from "./control/logical-unit.ts"
 import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { ReservationFile } from "./control/reservations/reservation-file.ts"
+import { openUnitState, type UnitState } from "./control/identity/unit-state.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
 import type { DiskUnit } from "./scsi/sbc/disk-unit.ts"
@@ -55,6 +56,7 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
+  readonly state: UnitState
   readonly unit: DiskUnit
 }
 
@@ -126,7 +128,10 @@ class Composition implements Server {
     this.#entity.addTarget(target)
   }
 
-  async #openUnit(target: TargetConfiguration, configuration: LogicalUnitConfiguration): Promise<Unit> {
+  async #openUnit(
+    target: TargetConfiguration,
+    configuration: LogicalUnitConfiguration,
+  ): Promise<Pick<Unit, "unit">> {
     const { serial, naa, device: medium } = configuration
     const readOnly = configuration.type === "cdrom"
     const device = medium ? await openDevice(medium, this.#around, readOnly) : noMedium
@@ -134,9 +139,8 @@ class Composition implements Server {
       const subject = await identitySubject(medium, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const unit = await this.#makeUnit(configuration, medium && device, claim)
-      const opened = { target, configuration, device, claim, unit }
-      this.#units.push(opened)
+      const opened = await this.#makeUnit(configuration, device, claim)
+      this.#units.push({ target, configuration, device, claim, ...opened })
       return opened
     } catch (error) {
       await device.close()
@@ -146,14 +150,19 @@ class Composition implements Server {
 
   async #makeUnit(
     configuration: LogicalUnitConfiguration,
-    medium: BlockDevice | undefined,
+    device: BlockDevice,
     claim: IdentityClaim,
-  ): Promise<DiskUnit> {
+  ): Promise<Pick<Unit, "state" | "unit">> {
     const { stateFolder, log, clock, random } = this.#around
+    let state: UnitState | undefined
     try {
       const reservationStore = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
-      return logicalUnitOf(configuration, medium, { identity: claim, reservationStore, clock, random })
+      state = await openUnitState(join(stateFolder, "units"), claim, device, log)
+      const medium = device === noMedium ? undefined : device
+      const around = { identity: claim, reservationStore, state, clock, random }
+      return { state, unit: logicalUnitOf(configuration, medium, around) }
     } catch (error) {
+      await state?.close()
       await claim.release()
       throw error
     }
@@ -182,8 +191,10 @@ class Composition implements Server {
     const failures: unknown[] = []
     const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
     await attempt(this.#entity.close())
-    for (const { device, claim } of this.#units) {
+    for (const { unit } of this.#units) unit.release()
+    for (const { device, claim, state } of this.#units) {
       await attempt(device.close())
+      await attempt(state.close())
       await attempt(claim.release())
     }
     if (failures.length > 0) throw failures[0]

@@ -46,6 +46,8 @@ export interface BlockDeviceFeatures {
   readonly extents: boolean
   /** Every offset and length must be a multiple of this, in bytes: 1 for files, 512 or 4096 for O_DIRECT. */
   readonly alignmentBytes: number
+  /** What it holds ends with the process, so that nothing can be found half done after a crash. Absent: false. */
+  readonly volatile?: boolean
   /** Spinning (false): what VPD page B1h says of the medium's rotation. */
   readonly solidState: boolean
 }
@@ -97,6 +99,8 @@ export interface BlockDevice {
   ): Eventually<boolean>
   /** The extents covering [offset, offset+length), in order, at most `countMax` of them, neighbours differing. */
   extents(offsetBytes: number, lengthBytes: number, countMax: number): Eventually<Extent[]>
+  /** Storage it takes now, in bytes; absent where it can't tell. */
+  readonly usedBytes?: (() => Eventually<number>) | undefined
   /** Ends what waits on behalf of `task` with "cancelled"; what the system already has goes on to its end. */
   cancel(task: object): void
   /** Changes the size; throws BlockError when it can't. Listeners of `onResize` are told. */

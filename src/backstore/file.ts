@@ -7,7 +7,7 @@ import { Descriptors, openForMode, readQueue } from "./descriptors.ts"
 import { blockErrorOf, openErrorOf, StoreOpenError } from "./errors.ts"
 import { type CacheMode, KernelStore, type KernelStoreSetup } from "./kernel-store.ts"
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, LOCK_EX, LOCK_NB, LOCK_SH, SEEK_DATA } from "./libc.ts"
-import { checkSize } from "./range.ts"
+import { checkSize, closedError } from "./range.ts"
 import { type SystemCalls, systemCalls } from "./system-calls.ts"
 
 export interface FileStoreOptions {
@@ -68,6 +68,14 @@ export class FileStore extends KernelStore {
         return this.flusher.flush()
       }),
     )
+  }
+
+  /** What the filesystem has allocated for it, also for what it still has to place. Rejects with BlockError. */
+  async usedBytes(): Promise<number> {
+    if (this.isClosed) throw closedError(this.name)
+    const found = await this.tracked(statusOf(this.setup.fd))
+    if (typeof found === "number") throw blockErrorOf(found, this.name, "asking for its storage", 0)
+    return found.blocks * STATUS_BLOCK_BYTES
   }
 
   protected override measure(): Promise<number> {
@@ -189,11 +197,20 @@ async function syncDirectory(filePath: string, system: SystemCalls): Promise<voi
   if (result < 0 && result !== -EINVAL && result !== -EOPNOTSUPP) throw openErrorOf(result, directory)
 }
 
-/** In bytes, or a negative errno. */
-function fileSize(fd: number): Promise<number> {
+/** st_blocks of stat(2) counts in these, whatever the filesystem's own blocks are. */
+const STATUS_BLOCK_BYTES = 512
+
+/** A negative errno when it fails. */
+function statusOf(fd: number): Promise<fs.Stats | number> {
   return new Promise((resolve) => {
-    fs.fstat(fd, (error, status) => resolve(error ? (error.errno ?? -os.constants.errno.EIO) : status.size))
+    fs.fstat(fd, (error, status) => resolve(error ? (error.errno ?? -os.constants.errno.EIO) : status))
   })
+}
+
+/** In bytes, or a negative errno. */
+async function fileSize(fd: number): Promise<number> {
+  const found = await statusOf(fd)
+  return typeof found === "number" ? found : found.size
 }
 
 /** Punching a hole beyond the end changes nothing and tells whether the filesystem knows how. */

@@ -211,6 +211,10 @@ export abstract class KernelStore implements BlockDevice {
     }
   }
 
+  protected get isClosed(): boolean {
+    return this.#closed !== undefined
+  }
+
   protected setSize(sizeBytes: number): void {
     this.#sizeBytes = sizeBytes
     this.#listeners.notify(sizeBytes)

@@ -23,6 +23,7 @@ export class MemoryStore implements BlockDevice {
     extents: true,
     alignmentBytes: 1,
     solidState: true,
+    volatile: true,
   }
   readonly #pages = new Map<number, Uint8Array>()
   readonly #pagesMax: number
@@ -44,6 +45,10 @@ export class MemoryStore implements BlockDevice {
   /** Memory taken for pages, in bytes. */
   get allocatedBytes(): number {
     return this.#pages.size * PAGE_BYTES
+  }
+
+  usedBytes(): number {
+    return this.allocatedBytes
   }
 
   read(offsetBytes: number, into: Uint8Array): void {

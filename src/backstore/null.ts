@@ -12,6 +12,7 @@ export class NullStore implements BlockDevice {
     extents: true,
     alignmentBytes: 1,
     solidState: true,
+    volatile: true,
   }
   readonly #listeners = new ResizeListeners()
   #sizeBytes: number

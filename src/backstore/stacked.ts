@@ -48,6 +48,11 @@ export abstract class StackedStore implements BlockDevice {
     return this.below.extents(offsetBytes, lengthBytes, countMax)
   }
 
+  get usedBytes(): (() => Eventually<number>) | undefined {
+    const { below } = this
+    return below.usedBytes && (() => below.usedBytes?.() ?? 0)
+  }
+
   cancel(task: object): void {
     this.below.cancel(task)
   }

@@ -53,6 +53,17 @@ export const WRITE_SAME_BYTES_MAX = 64 * 1024 * 1024
 /** Logical blocks one UNMAP may name, all descriptors together, and its descriptors. */
 export const UNMAP_BLOCKS_MAX = 1024 * 1024
 export const UNMAP_DESCRIPTORS_MAX = 256
+/** What one WRITE ATOMIC may write, in bytes: MAXIMUM ATOMIC TRANSFER LENGTH; one step of data, since it comes as a whole. */
+export const ATOMIC_WRITE_BYTES_MAX = 1024 * 1024
+/** One step of a sanitize or format operation that only deallocates or zeroes, in bytes; one that writes takes a step of data. */
+export const DEALLOCATION_STEP_BYTES = 64 * 1024 * 1024
+/** Logical blocks one REASSIGN BLOCKS may name. */
+export const REASSIGNED_BLOCKS_MAX = 1024
+/** How often a thin unit that somebody has set a threshold for looks how much storage it takes, in ms. */
+export const THRESHOLD_POLL_MS = 5_000
+/** Identifying information of a logical unit, and its text, in bytes (SPC-4 §5.6). */
+export const IDENTIFYING_INFORMATION_BYTES_MAX = 512
+export const IDENTIFYING_TEXT_BYTES_MAX = 256
 /** Descriptors in one answer to GET LBA STATUS. */
 export const LBA_STATUS_DESCRIPTORS_MAX = 256
 /** What one PRE-FETCH reads ahead, in bytes; the rest of its range is left alone. */

@@ -2,11 +2,11 @@ import { mkdir, open, rename, unlink } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 
 /** Replaces a file as a whole or not at all, whatever happens to the power. Resolves when it is stable. */
-export async function replaceFile(path: string, text: string): Promise<void> {
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const draft = `${path}.${process.pid}.tmp`
   const file = await open(draft, "w", 0o600)
   try {
-    await file.writeFile(text)
+    await file.writeFile(content)
     await file.datasync()
   } finally {
     await file.close()
@@ -36,7 +36,7 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /** A rename is stable once its folder is. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r")
   try {
     await handle.sync()

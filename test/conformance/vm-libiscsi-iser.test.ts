@@ -27,21 +27,25 @@ interface Faults {
 const json = (name: string): unknown => JSON.parse(readFileSync(new URL(name, import.meta.url), "utf8"))
 const { date, faults } = json("libiscsi-iser-faults.json") as Faults
 const faulty = new Set(faults.flatMap(({ tests }) => tests))
-const { skipped } = json("libiscsi-skips.json") as { skipped: { tests: string[] }[] }
-const skippedOverTcp = new Set(skipped.flatMap(({ tests }) => tests))
+type Lists = Record<"skipped" | "faults", { tests: string[] }[]>
+const overTcp = json("libiscsi-skips.json") as Lists
+const skippedOverTcp = new Set(overTcp.skipped.flatMap(({ tests }) => tests))
+const failedOverTcp = new Set(overTcp.faults.flatMap(({ tests }) => tests))
+const outcomeOverTcp = (name: string): string =>
+  failedOverTcp.has(name) ? "failed" : skippedOverTcp.has(name) ? "skipped" : "passed"
 
 /**
  * Without it the suite crashes wherever it happens to: libiscsi 1.19 uses memory of its iSER connections that it hasn't
  * initialised (upstream b4ba920) and has freed (b98454a, dcf95f9), and gives small pieces back as larger ones (2934d64).
  */
 const PRELOAD = "/tmp/careful-malloc.so"
-/** Suites of hundreds of rounds each, minutes in an emulated machine: they run over TCP alone. */
-const TOO_LONG: ReadonlySet<string> = new Set(
-  (
-    "CompareAndWrite OrWrite ProutReserve Read10 Reserve6 Verify10 Verify12 Verify16 Write10 WriteSame10 WriteSame16 " +
-    "WriteVerify12 WriteVerify16"
-  ).split(" "),
-)
+/**
+ * A test of these is a process of its own: each logs in twice more, and libiscsi 1.19 leaves its iSER connections open;
+ * after some twenty of them it stops or hangs in the middle of a test that passes alone.
+ */
+const ONE_BY_ONE: ReadonlySet<string> = new Set(["ProutReserve"])
+/** What libiscsi says when nothing has come for a second. */
+const IMPATIENT = "revents is not POLLIN"
 const SEPARATOR = "=== of"
 const RUN_DEADLINE_MS = 600_000
 
@@ -99,10 +103,24 @@ describe("libiscsi over iSER", () => {
   async function run(groups: readonly string[]): Promise<CunitTest[]> {
     await guest.write("/tmp/groups", groups.map((group) => `${group}\n`).join(""))
     const loop =
-      `while read -r group; do echo "${SEPARATOR} $group"; LD_PRELOAD=${PRELOAD} timeout -s KILL 60 iscsi-test-cu -d -v -t $group ${url} 2>&1 < /dev/null; ` +
+      `while read -r group; do echo "${SEPARATOR} $group"; LD_PRELOAD=${PRELOAD} timeout -s KILL 150 iscsi-test-cu -d -v -t $group ${url} 2>&1 < /dev/null; ` +
       "echo; done < /tmp/groups; true"
     const output = await guest.sh(loop, { deadlineMs: RUN_DEADLINE_MS })
     return output.split(SEPARATOR).flatMap((part) => readCunit(part).tests)
+  }
+
+  /**
+   * The same; what failed because an answer took longer than the second that libiscsi waits for one over iSER, as it may
+   * where both ends share a busy machine, is run once more.
+   */
+  async function runPatiently(groups: readonly string[]): Promise<CunitTest[]> {
+    const ran = await run(groups)
+    const slow = ran.filter(
+      ({ outcome, messages }) => outcome === "failed" && messages.some((text) => text.includes(IMPATIENT)),
+    )
+    if (slow.length === 0) return ran
+    const again = new Map((await run(slow.map(({ name }) => `ALL.${name}`))).map((test) => [test.name, test]))
+    return ran.map((test) => again.get(test.name) ?? test)
   }
 
   /** Suites with all their tests, as "Suite.Test". */
@@ -122,16 +140,13 @@ describe("libiscsi over iSER", () => {
     const groups: string[] = []
     const expected: string[] = []
     for (const [suite, tests] of await everyTest()) {
-      if (TOO_LONG.has(suite)) continue
       const sound = tests.filter((name) => !faulty.has(name))
       expected.push(...sound)
-      if (sound.length === tests.length) groups.push(`ALL.${suite}`)
+      if (sound.length === tests.length && !ONE_BY_ONE.has(suite)) groups.push(`ALL.${suite}`)
       else groups.push(...sound.map((name) => `ALL.${name}`))
     }
     const ran = await run(groups)
-    const wrong = ran.filter(
-      ({ name, outcome }) => outcome !== (skippedOverTcp.has(name) ? "skipped" : "passed"),
-    )
+    const wrong = ran.filter(({ name, outcome }) => outcome !== outcomeOverTcp(name))
     t.diagnostic(`${ran.length} tests, ${wrong.length} differ from TCP, ${faulty.size} can't be run`)
     assert.deepEqual(
       wrong.map(({ name, outcome, messages }) => `${name} ${outcome}: ${messages.join("; ")}`),
@@ -140,9 +155,6 @@ describe("libiscsi over iSER", () => {
     assert.deepEqual(ran.map(({ name }) => name).sort(), expected.sort())
     assert.ok(ran.length > 80)
   })
-
-  for (const suite of TOO_LONG)
-    test(`${suite} over iSER`, { skip: "minutes in an emulated machine; it runs over TCP" }, () => {})
 
   test(`what it can't run over iSER is what we know of (list of ${date})`, async () => {
     const ran = await run([...faulty].map((name) => `ALL.${name}`))

@@ -22,6 +22,11 @@ export interface Identity {
 export type IdentitySubject = { readonly file: string } | { readonly name: string }
 
 export interface IdentityClaim extends Identity {
+  /**
+   * The NAA name this subject had before: what is remembered under it is the subject's own. Undefined: it had none, and
+   * what is remembered under its new name is somebody else's, who is gone.
+   */
+  readonly previousNaa: string | undefined
   /** Nobody serves it any more. */
   readonly release: () => Promise<void>
 }
@@ -69,7 +74,8 @@ export class IdentityStore {
       await writeRecord(this.#folder, record)
       if (known && known.naa !== record.naa) await removeRecord(this.#folder, known)
       let released: Promise<void> | undefined
-      return { ...identity, release: () => (released ??= this.#release(subject, record)) }
+      const release = () => (released ??= this.#release(subject, record))
+      return { ...identity, previousNaa: known?.naa, release }
     })
   }
 

@@ -22,6 +22,8 @@ const shared: ReadonlySet<number> = new Set([
   OperationCode.verify10,
 ])
 
+const plain = { thin: false, atomicWrites: false, renewable: false, identifiable: false }
+
 /** `usage` is what follows the operation code. */
 const row = (
   name: string,
@@ -102,7 +104,7 @@ const twelveByte: readonly Command<CdUnit>[] = [
 /** The commands of a CD-ROM drive: those mandatory for its features, and of disks those that MMC-6 has, too. */
 export const cdCommands: readonly Command[] = [
   ...spcCommands,
-  ...diskCommands(false).filter(({ opcode }) => shared.has(opcode)),
+  ...diskCommands(plain).filter(({ opcode }) => shared.has(opcode)),
   ...tenByte,
   ...twelveByte,
 ]

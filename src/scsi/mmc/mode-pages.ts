@@ -44,7 +44,7 @@ const capabilitiesPage: ModePage<CdUnit> = {
 }
 
 /** A disc's errors are told as a disk's are: Read Error Recovery (MMC-6) has the same layout. */
-const errorRecoveryPage = diskModePages.filter(({ code }) => code === 0x01)
+const errorRecoveryPage = diskModePages(false).filter(({ code }) => code === 0x01)
 
 /** The mode pages of a CD-ROM drive, by rising code. */
 export const cdModePages: readonly ModePage[] = [

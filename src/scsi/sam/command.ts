@@ -24,6 +24,8 @@ export interface Command<Unit extends LogicalUnit = LogicalUnit> {
   readonly access: "none" | "read" | "write"
   /** Runs even while a unit attention is pending, and leaves it pending (INQUIRY, REPORT LUNS, REQUEST SENSE). */
   readonly passesUnitAttention?: true
+  /** Processed as if it had the attribute HEAD OF QUEUE, whatever attribute it came with (SBC-3, SANITIZE). */
+  readonly headOfQueue?: true
   /**
    * Carries it out. To return (or resolve) is GOOD with what was moved so far; a SenseError thrown is CHECK
    * CONDITION. For another status it calls task.sendCommandComplete itself before it returns.

@@ -2,19 +2,21 @@ import { type Completion, isPromise } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
 import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
-import { Asc, encodeSense, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
+import { Asc, encodeSense, type Sense, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { Status } from "../spec/status.ts"
 import type { Command } from "./command.ts"
 import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
 import { Control } from "./control.ts"
 import type { Guest } from "./guest.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
+import type { CommandRestriction } from "./command-restriction.ts"
 import { ItlNexus } from "./itl-nexus.ts"
 import type { ModePage } from "./mode-page.ts"
 import type { Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 import { TaskSet } from "./task-set.ts"
+import type { UnitRecords } from "./unit-records.ts"
 import type { VpdPage } from "./vpd-page.ts"
 
 /**
@@ -47,6 +49,10 @@ export abstract class LogicalUnit {
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
+  /** What it must not forget over a restart; undefined: there is no place to keep it. */
+  readonly records: UnitRecords | undefined
+  /** While something about the unit allows some commands only. */
+  restriction: CommandRestriction | undefined
   /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
   log: Log = silentLog
   readonly #set = new TaskSet()
@@ -59,8 +65,9 @@ export abstract class LogicalUnit {
   #table: CommandTable | undefined
   #dispatching = false
 
-  constructor(identity: LogicalUnitIdentity) {
+  constructor(identity: LogicalUnitIdentity, records?: UnitRecords) {
     this.identity = identity
+    this.records = records
   }
 
   // ------------------------------------------------------------------------------------ hooks of a device type
@@ -80,6 +87,11 @@ export abstract class LogicalUnit {
 
   /** The block descriptor of a MODE SELECT; by default it must say what MODE SENSE says. Throws SenseError. */
   selectBlockDescriptor(_descriptor: Uint8Array, _long: boolean): Completion {}
+
+  /** What sense data says of a unit attention besides its code. */
+  unitAttentionDetail(_asc: number): SenseDetail {
+    return {}
+  }
 
   /** There is a volatile cache: V_SUP of VPD page 86h. */
   get volatileCache(): boolean {
@@ -208,8 +220,15 @@ export abstract class LogicalUnit {
     if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
     if (this.#set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
     if (task.attribute === TaskAttribute.aca) return this.#checkCondition(task, acaWithoutAca)
-    if (this.#set.admit(task)) this.#run(task)
+    if (this.#set.admit(task) || this.#goesAhead(task)) this.#run(task)
     else itl.tasks.set(task.tag, task)
+  }
+
+  /** Whether a task that would wait is of a command that never does. */
+  #goesAhead(task: Task): boolean {
+    if (this.commandTable.find(task.cdb)?.headOfQueue !== true) return false
+    this.#set.advance(task)
+    return true
   }
 
   #run(task: Task): void {
@@ -233,9 +252,11 @@ export abstract class LogicalUnit {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
-      throw unitAttention(this.takeUnitAttention(task.nexus)!)
+      const asc = this.takeUnitAttention(task.nexus)!
+      throw unitAttention(asc, this.unitAttentionDetail(asc))
     }
     if (command === undefined) throw this.unknownCommand(task)
+    if (this.restriction !== undefined) this.restriction.check(task, command)
     if (this.reservation.restricts && this.reservation.conflicts(task.nexus, command, task.cdb)) {
       return task.sendCommandComplete(Status.reservationConflict)
     }
@@ -331,11 +352,6 @@ export abstract class LogicalUnit {
     return this.abortTasks(tasks, requester)
   }
 
-  /** Ends tasks with CHECK CONDITION. Resolves when the media operations of all have ended. */
-  failTasks(tasks: readonly Task[], sense: Sense): Promise<void> {
-    return this.#abortAll(tasks, () => (task) => this.#checkCondition(task, sense))
-  }
-
   #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {
     const ends: Promise<void>[] = []
     for (const task of tasks) {
@@ -344,6 +360,15 @@ export abstract class LogicalUnit {
     }
     if (this.#set.waiting) this.#dispatch()
     return Promise.all(ends).then(() => {})
+  }
+
+  /**
+   * Ends all tasks but those spared with CHECK CONDITION; their media operations may go on for a while, but nothing new
+   * is begun for them. Resolves when the media operations of all have ended, of those aborted before, too.
+   */
+  terminateTasks(sense: Sense, spared: (task: Task) => boolean): Promise<void> {
+    const tasks = this.allTasks().filter((task) => !spared(task))
+    return this.#abortAll(tasks, () => (task) => this.#checkCondition(task, sense))
   }
 
   /** Those still on their way to an answer are dropped: their data isn't waited for any longer. */
@@ -412,8 +437,8 @@ type Answer = (task: Task) => void
 
 const taskAborted: Answer = (task) => task.sendCommandComplete(Status.taskAborted)
 
-const unitAttention = (asc: number): SenseError =>
-  new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending")
+const unitAttention = (asc: number, detail: SenseDetail): SenseError =>
+  new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending", detail)
 
 const acaWithoutAca: Sense = {
   key: SenseKey.illegalRequest,

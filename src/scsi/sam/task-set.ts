@@ -61,6 +61,13 @@ export class TaskSet {
     return task
   }
 
+  /** Lets a task that waits run at once, past all that stand before it. */
+  advance(task: Task): void {
+    this.#dormant.splice(this.#dormant.indexOf(task), 1)
+    if (task.attribute === TaskAttribute.ordered) this.#orderedExecuting++
+    this.#executing++
+  }
+
   /** A task that ran is gone. */
   leave(task: Task): void {
     this.#executing--

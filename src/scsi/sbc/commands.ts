@@ -3,19 +3,24 @@ import { WriteSameBit } from "../cdb/block.ts"
 import { u16, u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import type { Task } from "../sam/task.ts"
-import { spcCommands } from "../spc/index.ts"
-import { OperationCode, ServiceActionIn16 } from "../spec/operation-code.ts"
+import { identifyingInformationCommands, spcCommands } from "../spc/index.ts"
+import { OperationCode, ServiceActionIn16, VariableLength } from "../spec/operation-code.ts"
 import { preFetch, synchronizeCache } from "./cache.ts"
 import { readCapacity10, readCapacity16 } from "./capacity.ts"
 import { compareAndWrite, orWrite } from "./compare-and-write.ts"
 import { copyCommands } from "./copy/commands.ts"
+import { defectCommands } from "./defects.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { u64 } from "./fields.ts"
+import { formatUnitCommand } from "./format-unit.ts"
 import { getLbaStatus } from "./lba-status.ts"
 import { read, write } from "./read-write.ts"
+import { blockEraseCommand, sanitizeCommands } from "./sanitize.ts"
 import { StartStopUsage, startStopUnit } from "./start-stop.ts"
 import { unmap } from "./unmap.ts"
+import { thirtyTwoByte } from "./variable-length.ts"
 import { verify, writeAndVerify } from "./verify.ts"
+import { writeAtomic } from "./write-atomic.ts"
 import { writeSame } from "./write-same.ts"
 
 type DiskCommand = Command<DiskUnit>
@@ -122,6 +127,10 @@ const transferCommands: readonly DiskCommand[] = [
   sixteenByte(OperationCode.synchronizeCache16, synchronizeFamily),
   tenByte(OperationCode.preFetch10, preFetchFamily),
   sixteenByte(OperationCode.preFetch16, preFetchFamily),
+  thirtyTwoByte(VariableLength.read32, readFamily),
+  thirtyTwoByte(VariableLength.write32, writeFamily),
+  thirtyTwoByte(VariableLength.verify32, verifyFamily),
+  thirtyTwoByte(VariableLength.writeAndVerify32, writeAndVerifyFamily),
 ]
 
 const otherCommands: readonly DiskCommand[] = [
@@ -223,19 +232,23 @@ const otherCommands: readonly DiskCommand[] = [
 ]
 
 const writeSameFamily: Family = { name: "WRITE SAME", access: "write", flags: 0, run: writeSame }
+const longWriteSame: Family = { ...writeSameFamily, flags: WriteSameBit.noDataOutBuffer }
+const thinLongWriteSame: Family = {
+  ...writeSameFamily,
+  flags: WriteSameBit.unmap | WriteSameBit.noDataOutBuffer,
+}
 
 /** WRITE SAME and UNMAP of a fully provisioned unit: nothing can be deallocated (LBPME is 0). */
 const thickCommands: readonly DiskCommand[] = [
   tenByte(OperationCode.writeSame10, writeSameFamily),
-  sixteenByte(OperationCode.writeSame16, { ...writeSameFamily, flags: WriteSameBit.noDataOutBuffer }),
+  sixteenByte(OperationCode.writeSame16, longWriteSame),
+  thirtyTwoByte(VariableLength.writeSame32, longWriteSame),
 ]
 
 const thinCommands: readonly DiskCommand[] = [
   tenByte(OperationCode.writeSame10, { ...writeSameFamily, flags: WriteSameBit.unmap }),
-  sixteenByte(OperationCode.writeSame16, {
-    ...writeSameFamily,
-    flags: WriteSameBit.unmap | WriteSameBit.noDataOutBuffer,
-  }),
+  sixteenByte(OperationCode.writeSame16, thinLongWriteSame),
+  thirtyTwoByte(VariableLength.writeSame32, thinLongWriteSame),
   {
     name: "UNMAP",
     opcode: OperationCode.unmap,
@@ -245,20 +258,69 @@ const thinCommands: readonly DiskCommand[] = [
   },
 ]
 
-const thick: readonly Command[] = [
-  ...spcCommands,
-  ...transferCommands,
-  ...otherCommands,
-  ...copyCommands,
-  ...thickCommands,
-]
-const thin: readonly Command[] = [
-  ...spcCommands,
-  ...transferCommands,
-  ...otherCommands,
-  ...copyCommands,
-  ...thinCommands,
-]
+const writeAtomicCommand: DiskCommand = {
+  name: "WRITE ATOMIC (16)",
+  opcode: OperationCode.writeAtomic16,
+  usage: [
+    OperationCode.writeAtomic16,
+    DPO | 0x08,
+    ALL,
+    ALL,
+    ALL,
+    ALL,
+    ALL,
+    ALL,
+    ALL,
+    ALL,
+    0,
+    0,
+    ALL,
+    ALL,
+    GROUP,
+    0,
+  ],
+  access: "write",
+  execute: writeAtomic,
+}
 
-/** The commands of a disk: the same list each time, so that it is compiled once. */
-export const diskCommands = (isThin: boolean): readonly Command[] => (isThin ? thin : thick)
+/** What decides which commands a disk knows. */
+export interface DiskAbilities {
+  readonly thin: boolean
+  /** Writes of several blocks can be made atomic. */
+  readonly atomicWrites: boolean
+  /** It can be sanitized and formatted: what is begun isn't forgotten. */
+  readonly renewable: boolean
+  /** It can keep identifying information. */
+  readonly identifiable: boolean
+}
+
+const lists = new Map<string, readonly Command[]>()
+
+/** The commands of a disk: the same list for the same abilities, so that it is compiled once. */
+export function diskCommands({
+  thin,
+  atomicWrites,
+  renewable,
+  identifiable,
+}: DiskAbilities): readonly Command[] {
+  const key = [thin, atomicWrites, renewable, identifiable].join()
+  let list = lists.get(key)
+  if (list === undefined) {
+    const renewing = thin
+      ? [formatUnitCommand, ...sanitizeCommands, blockEraseCommand]
+      : [formatUnitCommand, ...sanitizeCommands]
+    list = [
+      ...spcCommands,
+      ...transferCommands,
+      ...otherCommands,
+      ...defectCommands,
+      ...copyCommands,
+      ...(thin ? thinCommands : thickCommands),
+      ...(atomicWrites ? [writeAtomicCommand] : []),
+      ...(renewable ? renewing : []),
+      ...(identifiable ? identifyingInformationCommands : []),
+    ]
+    lists.set(key, list)
+  }
+  return list
+}

@@ -2,29 +2,38 @@ import type { BlockDevice } from "../../backstore/block-device.ts"
 import { noMedium } from "../../backstore/no-medium.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
-import { COMMAND_TRANSFER_BYTES_MAX, TRANSFER_STEP_BYTES, WRITE_SAME_BYTES_MAX } from "../../base/limits.ts"
+import {
+  ATOMIC_WRITE_BYTES_MAX,
+  COMMAND_TRANSFER_BYTES_MAX,
+  TRANSFER_STEP_BYTES,
+  WRITE_SAME_BYTES_MAX,
+} from "../../base/limits.ts"
 import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { ModePage } from "../sam/mode-page.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
 import type { Task } from "../sam/task.ts"
-import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
+import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { CopyManager } from "./copy/copy-manager.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { MediumOperations } from "./medium-operations.ts"
 import { diskModePages } from "./mode-pages.ts"
+import { DESCRIPTOR_IN_PAGE, ProvisioningThreshold } from "./provisioning-threshold.ts"
 import { Tray } from "./tray.ts"
+import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
+import { UndoableWrites } from "./undoable-writes.ts"
 import { diskVpdPages } from "./vpd.ts"
 
 export interface DiskUnitOptions {
   readonly identity?: DiskIdentity
   /** Where an identity comes from that isn't given, and what makes ROD tokens hard to guess. */
   readonly random?: Random
-  /** By which ROD tokens expire. */
-  readonly clock?: Clock
   /** Default 512. A multiple of the device's alignment. 2048 is that of optical media. */
   readonly logicalBlockBytes?: 512 | 2048 | 4096
   /** Logical blocks per physical block, as a power of two: 0 to 15. Default 0. */
@@ -37,10 +46,22 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
-  /** The medium can be taken out and changed: see DiskUnit.tray. Default: false. */
-  readonly removable?: boolean
   /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
   readonly reservationStore?: ReservationStore
+  /**
+   * The medium can be taken out and changed: see DiskUnit.tray. Default: false. What has to be remembered of a medium until
+   * it has come to its end isn't offered then: atomic writes, SANITIZE, FORMAT UNIT.
+   */
+  readonly removable?: boolean
+  /**
+   * Where it keeps what must outlive a restart. Without, identifying information isn't offered, nor are SANITIZE and FORMAT
+   * UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
+   */
+  readonly records?: UnitRecords
+  /** Makes atomic writes possible; nothing may be pending in it. Without, they are offered on volatile devices only. */
+  readonly undoLog?: UndoLog
+  /** By which ROD tokens expire, sanitize operations take their pauses, and thresholds are looked at. */
+  readonly clock?: Clock
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -48,6 +69,8 @@ export interface DiskLimits {
   readonly transferBlocks: number
   readonly writeSameBlocks: number
   readonly compareAndWriteBlocks: number
+  /** 0: no atomic write can be promised. */
+  readonly atomicWriteBlocks: number
 }
 
 /**
@@ -60,6 +83,10 @@ export class DiskUnit extends LogicalUnit {
   readonly medium: Medium
   /** Third-party copy: its operations, its tokens. */
   readonly copies: CopyManager
+  /** Sanitize and format operations. */
+  readonly operations: MediumOperations
+  /** Of a thin unit whose device tells how much storage it takes. */
+  readonly threshold: ProvisioningThreshold | undefined
   /** In bytes: a power of two. */
   readonly blockBytes: number
   readonly physicalBlockExponent: number
@@ -71,7 +98,7 @@ export class DiskUnit extends LogicalUnit {
   readonly limits: DiskLimits
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
-  readonly modePages = diskModePages
+  readonly modePages: readonly ModePage[]
   readonly peripheralDeviceType: number = 0x00
   override readonly thirdPartyCopy: boolean = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
@@ -90,21 +117,24 @@ export class DiskUnit extends LogicalUnit {
 
   /** Without a device it is an empty removable one. */
   constructor(medium: BlockDevice | undefined, options: DiskUnitOptions = {}) {
-    super(completeIdentity(options.identity, options.random))
+    super(completeIdentity(options.identity, options.random), options.records)
     const device = medium ?? noMedium
     const { features } = device
     this.#options = options
-    this.removable = options.removable ?? false
     this.device = device
+    this.removable = options.removable ?? false
     this.blockBytes = options.logicalBlockBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
     this.thin = options.thin ?? (medium !== undefined && features.discard)
     this.rotationRate = options.rotationRate ?? (features.solidState ? 1 : 7200)
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
-    this.medium = new Medium(device, this.blockBytes)
-    const { clock = systemClock, random = systemRandom } = options
-    this.copies = new CopyManager(this, clock, random)
+    const clock = options.clock ?? systemClock
+    const undoLog = this.removable
+      ? undefined
+      : (options.undoLog ?? (features.volatile ? new VolatileUndoLog() : undefined))
+    this.medium = new Medium(device, this.blockBytes, undoLog && new UndoableWrites(device, undoLog))
+    this.copies = new CopyManager(this, clock, options.random ?? systemRandom)
     this.tray = this.removable ? new Tray(this, medium, clock) : undefined
     this.stopped = medium === undefined
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
@@ -113,12 +143,34 @@ export class DiskUnit extends LogicalUnit {
       transferBlocks: COMMAND_TRANSFER_BYTES_MAX / this.blockBytes,
       writeSameBlocks: WRITE_SAME_BYTES_MAX / this.blockBytes,
       compareAndWriteBlocks: Math.min(255, TRANSFER_STEP_BYTES / 2 / this.blockBytes),
+      atomicWriteBlocks: undoLog ? ATOMIC_WRITE_BYTES_MAX / this.blockBytes : 0,
     }
-    // Where nothing is ever written, UNMAP in all its forms is refused for that, as WRITE is.
-    this.commands = diskCommands(this.thin || (this.#readOnly && !this.removable))
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
+    const renewable = !this.removable && (options.records !== undefined || features.volatile === true)
+    this.commands = diskCommands({
+      // Where nothing is ever written, UNMAP in all its forms is refused for that, as WRITE is.
+      thin: this.thin || (this.#readOnly && !this.removable),
+      atomicWrites: undoLog !== undefined,
+      renewable,
+      identifiable: options.records !== undefined,
+    })
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
     this.#stopFollowing = this.#follow(device)
+    const countable = this.thin && !this.removable && device.usedBytes !== undefined
+    this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
+    this.modePages = diskModePages(countable)
+    this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
+    this.operations.resume()
+  }
+
+  /**
+   * Lets go of the device, which stays open: its changes of size are no longer followed, and a sanitize operation stops,
+   * to be taken up by whoever makes a unit of the device and the records again.
+   */
+  release(): void {
+    this.#stopFollowing()
+    this.operations.stop()
+    this.threshold?.stop()
   }
 
   #follow(device: BlockDevice): () => void {
@@ -154,11 +206,6 @@ export class DiskUnit extends LogicalUnit {
   start(): void {
     if (this.tray?.loaded === false) throw this.tray.notPresent()
     this.stopped = false
-  }
-
-  /** Lets go of the device, which stays open: its changes of size are no longer followed. */
-  release(): void {
-    this.#stopFollowing()
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -241,6 +288,11 @@ export class DiskUnit extends LogicalUnit {
     }
   }
 
+  /** Which threshold was crossed: there is one (SBC-4 §4.7.3.7.6). */
+  override unitAttentionDetail(asc: number): SenseDetail {
+    return asc === Asc.thinProvisioningSoftThresholdReached ? { information: DESCRIPTOR_IN_PAGE } : {}
+  }
+
   override get volatileCache(): boolean {
     return this.device.features.writeCache
   }
@@ -248,16 +300,18 @@ export class DiskUnit extends LogicalUnit {
   override cancelMedia(task: Task): void {
     this.device.cancel(task)
     this.copies.cancel(task)
+    this.operations.forsake(task)
   }
 
   protected override onReset(): void {
     this.stopped = this.tray?.loaded === false
     this.copies.reset()
+    this.threshold?.reset()
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
   }
 
   #notReady(): SenseError {
-    return this.tray?.loaded === false ? this.tray.notPresent() : initializingCommandRequired()
+    return this.tray?.loaded === false ? this.tray.notPresent() : stoppedUnit()
   }
 
   #tooLong(task: Task): SenseError {
@@ -268,7 +322,7 @@ export class DiskUnit extends LogicalUnit {
   }
 }
 
-const initializingCommandRequired = (): SenseError =>
+const stoppedUnit = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
     Asc.logicalUnitNotReadyInitializingCommandRequired,

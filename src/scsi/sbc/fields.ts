@@ -9,6 +9,8 @@ export const lengthFieldOf = (cdb: Uint8Array): number => {
   switch (cdb[0]! >> 5) {
     case 0:
       return 4
+    case 3: // VARIABLE LENGTH CDB of 32 bytes
+      return 28
     case 4:
       return 10
     case 5:
@@ -17,6 +19,9 @@ export const lengthFieldOf = (cdb: Uint8Array): number => {
       return 7
   }
 }
+
+/** Where a block command's flags are (DPO, FUA, BYTCHK and their like). */
+export const flagsFieldOf = (cdb: Uint8Array): number => (cdb[0]! >> 5 === 3 ? 10 : 1)
 
 /**
  * The initiator announced an amount of data that doesn't fit the CDB: nothing is transferred (one of the ways FCP-4

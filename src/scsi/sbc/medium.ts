@@ -3,7 +3,9 @@ import type { BlockDevice, Extent } from "../../backstore/block-device.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { Task } from "../sam/task.ts"
 import { type MediumAccess, senseFromBlockError } from "./block-sense.ts"
+import { type LongRead, LongReads } from "./long-reads.ts"
 import { RangeLock } from "./range-lock.ts"
+import type { UndoableWrites } from "./undoable-writes.ts"
 
 /** On whose behalf something is done at a medium: a task, or what goes on without one. */
 export type MediumUser = Pick<Task, "state">
@@ -20,17 +22,44 @@ export class Medium {
   device: BlockDevice
   readonly #blockBytes: number
   readonly #lock = new RangeLock()
+  /** Reads of several steps; undefined: there are no atomic writes that they could see half of. */
+  readonly #longReads: LongReads | undefined
+  readonly #undoable: UndoableWrites | undefined
+  /** Atomic writes that are in progress or wait for their turn. */
+  #atomicWrites = 0
+  /** Atomic writes there ever were. */
+  #atomicWritesBegun = 0
   /** WCE is 0 although the device has a volatile cache: every change is made stable before it is acknowledged. */
   writeThrough = false
   /** Called before each change, as long as somebody wants to know of them. */
   onChange: ChangeListener | undefined
 
-  constructor(device: BlockDevice, blockBytes: number) {
+  /** `undoable`: absent where no atomic write can be promised. */
+  constructor(device: BlockDevice, blockBytes: number, undoable?: UndoableWrites) {
     this.device = device
     this.#blockBytes = blockBytes
+    this.#undoable = undoable
+    this.#longReads = undoable && new LongReads()
   }
 
+  /** A read costs one comparison more than the device's own as long as there is no atomic write. */
   read(offsetBytes: number, into: Uint8Array, task: MediumUser): Completion {
+    if (this.#atomicWrites !== 0) {
+      return this.#inTurn(offsetBytes, into.length, task, () => this.readHeld(offsetBytes, into, task))
+    }
+    throwIfAborted(task)
+    const begun = this.#atomicWritesBegun
+    let done: Completion
+    try {
+      done = this.device.read(offsetBytes, into, task)
+    } catch (error) {
+      throw this.#sense(error, "read", offsetBytes)
+    }
+    return isPromise(done) ? this.#readOnItsWay(done, begun, offsetBytes, into, task) : undefined
+  }
+
+  /** The same for whoever runs within `alone` or `steady`. */
+  readHeld(offsetBytes: number, into: Uint8Array, task: MediumUser): Completion {
     throwIfAborted(task)
     let done: Completion
     try {
@@ -39,6 +68,15 @@ export class Medium {
       throw this.#sense(error, "read", offsetBytes)
     }
     return isPromise(done) ? this.#mapped(done, "read", offsetBytes) : undefined
+  }
+
+  /** Announces a read of several steps: see LongReads. */
+  beginLongRead(offsetBytes: number, lengthBytes: number): LongRead | undefined {
+    return this.#longReads?.begin(offsetBytes, offsetBytes + lengthBytes)
+  }
+
+  endLongRead(read: LongRead): void {
+    this.#longReads?.end(read)
   }
 
   /** A write costs one comparison more than the device's own as long as nobody holds a range alone. */
@@ -59,6 +97,7 @@ export class Medium {
 
   /** The same for whoever runs within `alone`. */
   writeHeld(offsetBytes: number, from: Uint8Array, fua: boolean, task: MediumUser): Completion {
+    this.#checkChangeable()
     throwIfAborted(task)
     this.onChange?.(offsetBytes, from.length)
     let done: Completion
@@ -147,10 +186,59 @@ export class Medium {
     }
   }
 
+  /** Runs `work` while no atomic write and nobody who is alone changes the run; others may. It reads with `readHeld`. */
+  steady<T>(offsetBytes: number, lengthBytes: number, task: MediumUser, work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(offsetBytes, lengthBytes, task, work)
+  }
+
+  /** Runs `work` on the device itself while nobody changes any of it. Rejects with what it rejects with. */
+  async exclusively(work: () => Promise<void>): Promise<void> {
+    const held = await this.#lock.enter(0, Infinity, true)
+    try {
+      this.#checkChangeable()
+      this.onChange?.(0, this.device.sizeBytes)
+      await work()
+    } finally {
+      this.#lock.leave(held)
+    }
+  }
+
+  /**
+   * An atomic write operation (SBC-4 §4.29): others find all of it or nothing, also after a crash, and when it fails it has
+   * changed nothing. It is stable when it ends.
+   */
+  async writeAtomically(offsetBytes: number, from: Uint8Array, task: MediumUser): Promise<void> {
+    const undoable = this.#undoable
+    if (undoable === undefined) throw noAtomicWrites()
+    this.#atomicWrites++
+    try {
+      await this.alone(offsetBytes, from.length, task, async () => {
+        this.#atomicWritesBegun++
+        this.onChange?.(offsetBytes, from.length)
+        this.#longReads?.overtake(offsetBytes, offsetBytes + from.length)
+        try {
+          await undoable.write(offsetBytes, from, task)
+        } catch (error) {
+          // Whoever holds a range alone makes all writers look twice: this one, of no bytes, is never given back.
+          if (undoable.broken !== undefined) void this.#lock.enter(0, 0, true)
+          throw this.#sense(error, "write", offsetBytes)
+        }
+      })
+    } finally {
+      this.#atomicWrites--
+    }
+  }
+
+  /** Of what atomic writes remember, nothing is left. Rejects with SanletError. */
+  async wipeUndoLog(): Promise<void> {
+    await this.#undoable?.wipe()
+  }
+
   #change(offsetBytes: number, lengthBytes: number, task: MediumUser, start: () => Completion): Completion {
     return this.#inTurn(offsetBytes, lengthBytes, task, async () => {
       this.onChange?.(offsetBytes, lengthBytes)
       try {
+        this.#checkChangeable()
         await start()
       } catch (error) {
         throw this.#sense(error, "write", offsetBytes)
@@ -158,19 +246,41 @@ export class Medium {
     })
   }
 
-  async #inTurn(
+  /** Whether it can be promised that a change stays: it can't once an atomic write could neither end nor be undone. */
+  #checkChangeable(): void {
+    if (this.#undoable?.broken !== undefined) throw this.#undoable.broken
+  }
+
+  async #inTurn<T>(
     offsetBytes: number,
     lengthBytes: number,
     task: MediumUser,
-    start: () => Completion,
-  ): Promise<void> {
+    start: () => T | Promise<T>,
+  ): Promise<T> {
     const held = await this.#lock.enter(offsetBytes, offsetBytes + lengthBytes, false)
     try {
       throwIfAborted(task)
-      await start()
+      return await start()
     } finally {
       this.#lock.leave(held)
     }
+  }
+
+  /** A read that goes on. When an atomic write began meanwhile it may have found half of it, so it is done again. */
+  async #readOnItsWay(
+    done: Promise<void>,
+    begun: number,
+    offsetBytes: number,
+    into: Uint8Array,
+    task: MediumUser,
+  ): Promise<void> {
+    try {
+      await done
+    } catch (error) {
+      throw this.#sense(error, "read", offsetBytes)
+    }
+    if (this.#atomicWritesBegun === begun) return
+    await this.#inTurn(offsetBytes, into.length, task, () => this.readHeld(offsetBytes, into, task))
   }
 
   /** A write that goes on: nobody held a range alone when it began, so its own is granted at once. */
@@ -197,6 +307,9 @@ export class Medium {
     return senseFromBlockError(error, access, this.#blockBytes, offsetBytes)
   }
 }
+
+const noAtomicWrites = (): SenseError =>
+  new SenseError(SenseKey.illegalRequest, Asc.invalidCommandOperationCode, "no atomic write can be promised")
 
 /**
  * An aborted task begins nothing any more: what the medium was doing for it was cancelled when it was aborted, what it

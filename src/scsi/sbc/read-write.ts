@@ -60,18 +60,24 @@ async function readSteps(
   flags: number,
 ): Promise<void> {
   if ((flags & FUA) !== 0) await unit.medium.settle(task)
-  for (let at = 0; at < bytes; at += TRANSFER_STEP_BYTES) {
-    const part = Math.min(TRANSFER_STEP_BYTES, bytes - at)
-    const whole = Math.ceil(part / unit.blockBytes) * unit.blockBytes
-    const buffer = await task.allocateDataIn(whole)
-    try {
-      throwIfAborted(task)
-      await unit.medium.read(offset + at, bytesOf(buffer, whole), task)
-    } catch (error) {
-      buffer.release()
-      throw error
+  const long = bytes > TRANSFER_STEP_BYTES ? unit.medium.beginLongRead(offset, bytes) : undefined
+  try {
+    for (let at = 0; at < bytes; at += TRANSFER_STEP_BYTES) {
+      const part = Math.min(TRANSFER_STEP_BYTES, bytes - at)
+      const whole = Math.ceil(part / unit.blockBytes) * unit.blockBytes
+      const buffer = await task.allocateDataIn(whole)
+      try {
+        throwIfAborted(task)
+        await unit.medium.read(offset + at, bytesOf(buffer, whole), task)
+        long?.advance(offset + at + part)
+      } catch (error) {
+        buffer.release()
+        throw error
+      }
+      task.sendDataIn(at, buffer, part, at + part === bytes)
     }
-    task.sendDataIn(at, buffer, part, at + part === bytes)
+  } finally {
+    if (long !== undefined) unit.medium.endLongRead(long)
   }
 }
 

@@ -46,7 +46,8 @@ export async function eachDataOut(
 
 /**
  * Reads a run of the medium in pieces of at most SCRATCH_BYTES and shows each to `look`, with its offset in the run. The memory
- * isn't asked of the transport: a task that holds data of the initiator's must not wait for more.
+ * isn't asked of the transport: a task that holds data of the initiator's must not wait for more. For whoever holds the run,
+ * or doesn't care what an atomic write does to it meanwhile.
  */
 export async function eachPieceRead(
   task: Task,
@@ -58,7 +59,7 @@ export async function eachPieceRead(
   const scratch = Buffer.allocUnsafe(Math.min(bytes, SCRATCH_BYTES))
   for (let at = 0; at < bytes; at += scratch.length) {
     const stored = bytes - at < scratch.length ? scratch.subarray(0, bytes - at) : scratch
-    await unit.medium.read(offset + at, stored, task)
+    await unit.medium.readHeld(offset + at, stored, task)
     throwIfAborted(task)
     look(at, stored)
   }

@@ -4,6 +4,7 @@ import type { Clock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
 import { ABORT_DEADLINE_MS } from "../../base/limits.ts"
 import type { Nexus } from "../sam/nexus.ts"
+import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { DiskUnit } from "./disk-unit.ts"
@@ -171,8 +172,8 @@ export class Tray {
   /** What is under way ends as what comes later does. START STOP UNIT goes on: it is this movement, or waits for it. */
   async #endTasks(): Promise<void> {
     const unit = this.#unit
-    const tasks = unit.allTasks().filter(({ cdb }) => cdb[0] !== OperationCode.startStopUnit)
-    const ended = Promise.all([unit.failTasks(tasks, this.notPresent()), unit.evictGuests()])
+    const moves = ({ cdb }: Task): boolean => cdb[0] === OperationCode.startStopUnit
+    const ended = Promise.all([unit.terminateTasks(this.notPresent(), moves), unit.evictGuests()])
     // An initiator that owes a task its data doesn't hold up the tray for ever.
     const deadline = this.#clock.after(ABORT_DEADLINE_MS, "tray", () => unit.dropUnanswered())
     await ended

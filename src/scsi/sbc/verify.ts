@@ -3,7 +3,7 @@ import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
-import { wrongDataOutLength } from "./fields.ts"
+import { flagsFieldOf, wrongDataOutLength } from "./fields.ts"
 import { dataOutBytes, eachDataOut, eachPieceRead } from "./transfer.ts"
 
 /** BYTCHK: what the medium is compared with. */
@@ -27,7 +27,7 @@ export function verify(task: Task, unit: DiskUnit, lba: number, blocks: number, 
     case 3:
       return bytes === 0 ? undefined : compareEach(task, unit, offset, bytes)
     default:
-      throw invalidFieldInCdb("BYTCHK 10b is reserved", 1, 2)
+      throw invalidFieldInCdb("BYTCHK 10b is reserved", flagsFieldOf(task.cdb), 2)
   }
 }
 
@@ -38,19 +38,24 @@ async function readAll(task: Task, unit: DiskUnit, offset: number, bytes: number
 
 async function compareAll(task: Task, unit: DiskUnit, offset: number, bytes: number): Promise<void> {
   await unit.medium.settle(task)
-  await eachDataOut(task, bytes, (at, data) => compareRun(task, unit, offset + at, data, at))
+  await eachDataOut(task, bytes, (at, data) =>
+    unit.medium.steady(offset + at, data.length, task, () => compareRun(task, unit, offset + at, data, at)),
+  )
 }
 
 async function compareEach(task: Task, unit: DiskUnit, offset: number, bytes: number): Promise<void> {
   task.dataOutBytes = unit.blockBytes
   if (task.dataOutBytesMax < unit.blockBytes) throw wrongDataOutLength("VERIFY needs one whole block of data")
   await unit.medium.settle(task)
+  const compareWith = (block: Uint8Array) => (at: number, stored: Uint8Array) => {
+    for (let from = 0; from < stored.length; from += block.length) {
+      compare(block, stored.subarray(from, from + block.length), at + from)
+    }
+  }
   await eachDataOut(task, unit.blockBytes, (_at, block) =>
-    eachPieceRead(task, unit, offset, bytes, (at, stored) => {
-      for (let from = 0; from < stored.length; from += block.length) {
-        compare(block, stored.subarray(from, from + block.length), at + from)
-      }
-    }),
+    unit.medium.steady(offset, bytes, task, () =>
+      eachPieceRead(task, unit, offset, bytes, compareWith(block)),
+    ),
   )
 }
 
@@ -78,7 +83,9 @@ export function writeAndVerify(
   flags: number,
 ): Completion {
   const byteCheck = byteCheckOf(flags)
-  if (byteCheck > 1) throw invalidFieldInCdb("WRITE AND VERIFY knows BYTCHK 00b and 01b only", 1, 2)
+  if (byteCheck > 1) {
+    throw invalidFieldInCdb("WRITE AND VERIFY knows BYTCHK 00b and 01b only", flagsFieldOf(task.cdb), 2)
+  }
   unit.checkWrite(task, lba, blocks)
   const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)
   if (bytes === 0) return

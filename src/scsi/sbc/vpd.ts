@@ -2,6 +2,7 @@ import { TRANSFER_STEP_BYTES, UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX } from "..
 import type { VpdPage } from "../sam/vpd-page.ts"
 import { spcVpdPages } from "../spc/index.ts"
 import { thirdPartyCopyPage } from "./copy/vpd.ts"
+import { OperationCode } from "../spec/operation-code.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
 /**
@@ -24,6 +25,8 @@ const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
     view.setUint32(8, limits.transferBlocks)
     view.setUint32(12, TRANSFER_STEP_BYTES / blockBytes)
     setBlocks64(view, 36, limits.writeSameBlocks)
+    // Any alignment, any length up to this; no atomic boundaries.
+    view.setUint32(44, limits.atomicWriteBlocks)
     if (!unit.thin) return
     view.setUint32(20, UNMAP_BLOCKS_MAX)
     view.setUint32(24, UNMAP_DESCRIPTORS_MAX)
@@ -36,14 +39,19 @@ const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
 const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     view.setUint16(4, unit.rotationRate)
+    // WABEREQ 01b: what was erased can be read. It means something where BLOCK ERASE is known.
+    const erasable = unit.thin && unit.commandTable.ofOpcode(OperationCode.sanitize) !== undefined
+    if (erasable) view.setUint8(7, 0b0100_0000)
+    // RBWZ: REASSIGN BLOCKS writes zeroes for what it can't read.
     // FUAB: SYNCHRONIZE CACHE reaches the medium. VBULS: unmapped blocks can be verified, they are zeroes.
-    view.setUint8(8, 0b0000_0011)
+    view.setUint8(8, 0b0000_1011)
   })
 
 /** Logical Block Provisioning, B2h (SBC-3). */
 const logicalBlockProvisioningPage = (unit: DiskUnit): Uint8Array =>
   page(4, (view) => {
     if (!unit.thin) return
+    view.setUint8(4, unit.threshold?.exponent ?? 0)
     view.setUint8(5, 0b1110_0100) // LBPU, LBPWS, LBPWS10; LBPRZ 001b: unmapped blocks read as zeroes
     view.setUint8(6, 0x02) // PROVISIONING TYPE: thin
   })

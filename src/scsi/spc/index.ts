@@ -1,4 +1,5 @@
 export { spcCommands } from "./commands.ts"
+export { identifyingInformationCommands } from "./identifying-information.ts"
 export { type DerivedNames, deriveNames } from "./identity.ts"
 export { spcModePages } from "./mode-pages.ts"
 export { spcVpdPages } from "./vpd.ts"

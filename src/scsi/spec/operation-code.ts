@@ -2,6 +2,8 @@
 export const OperationCode = {
   testUnitReady: 0x00,
   requestSense: 0x03,
+  formatUnit: 0x04,
+  reassignBlocks: 0x07,
   read6: 0x08,
   write6: 0x0a,
   inquiry: 0x12,
@@ -19,6 +21,7 @@ export const OperationCode = {
   verify10: 0x2f,
   preFetch10: 0x34,
   synchronizeCache10: 0x35,
+  readDefectData10: 0x37,
   writeSame10: 0x41,
   unmap: 0x42,
   readTocPmaAtip: 0x43,
@@ -26,6 +29,7 @@ export const OperationCode = {
   getEventStatusNotification: 0x4a,
   readDiscInformation: 0x51,
   readTrackInformation: 0x52,
+  sanitize: 0x48,
   modeSelect10: 0x55,
   reserve10: 0x56,
   release10: 0x57,
@@ -44,9 +48,11 @@ export const OperationCode = {
   preFetch16: 0x90,
   synchronizeCache16: 0x91,
   writeSame16: 0x93,
+  writeAtomic16: 0x9c,
   serviceActionIn16: 0x9e,
   reportLuns: 0xa0,
   maintenanceIn: 0xa3,
+  maintenanceOut: 0xa4,
   read12: 0xa8,
   write12: 0xaa,
   getPerformance: 0xac,
@@ -58,6 +64,7 @@ export const OperationCode = {
   setCdSpeed: 0xbb,
   mechanismStatus: 0xbd,
   readCd: 0xbe,
+  readDefectData12: 0xb7,
 } as const
 export type OperationCode = (typeof OperationCode)[keyof typeof OperationCode]
 
@@ -99,9 +106,20 @@ export const ThirdPartyCopyIn = {
   receiveRodTokenInformation: 0x07,
 } as const
 export const MaintenanceIn = {
+  reportIdentifyingInformation: 0x05,
   reportSupportedOperationCodes: 0x0c,
   reportSupportedTaskManagementFunctions: 0x0d,
 } as const
+
+export const MaintenanceOut = { setIdentifyingInformation: 0x06 } as const
+export const VariableLength = {
+  read32: 0x0009,
+  verify32: 0x000a,
+  write32: 0x000b,
+  writeAndVerify32: 0x000c,
+  writeSame32: 0x000d,
+} as const
+export const SanitizeAction = { overwrite: 0x01, blockErase: 0x02, exitFailureMode: 0x1f } as const
 
 /** Length of a CDB by the group its operation code is in (SPC-4 §4.2.5.1); 0 where the code doesn't tell. */
 export const cdbBytesOf = (opcode: number): number => GROUP_BYTES[opcode >> 5]!

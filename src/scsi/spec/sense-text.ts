@@ -20,6 +20,7 @@ const keyTexts: Readonly<Record<SenseKey, string>> = {
 const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x0000, "NO ADDITIONAL SENSE INFORMATION"],
   [0x0016, "OPERATION IN PROGRESS"],
+  [0x0023, "OVERLAPPING ATOMIC COMMAND IN PROGRESS"],
   [0x0400, "LOGICAL UNIT NOT READY, CAUSE NOT REPORTABLE"],
   [0x0401, "LOGICAL UNIT IS IN PROCESS OF BECOMING READY"],
   [0x0402, "LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED"],
@@ -28,6 +29,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x040a, "LOGICAL UNIT NOT ACCESSIBLE, ASYMMETRIC ACCESS STATE TRANSITION"],
   [0x040b, "LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE"],
   [0x040c, "LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE"],
+  [0x041b, "LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS"],
   [0x0800, "LOGICAL UNIT COMMUNICATION FAILURE"],
   [0x0804, "UNREACHABLE COPY TARGET"],
   [0x0c00, "WRITE ERROR"],
@@ -50,6 +52,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x2309, "INVALID TOKEN OPERATION, TOKEN DELETED"],
   [0x230a, "INVALID TOKEN OPERATION, INVALID TOKEN LENGTH"],
   [0x2400, "INVALID FIELD IN CDB"],
+  [0x2409, "INVALID FAST FORMAT"],
   [0x2500, "LOGICAL UNIT NOT SUPPORTED"],
   [0x2600, "INVALID FIELD IN PARAMETER LIST"],
   [0x2601, "PARAMETER NOT SUPPORTED"],
@@ -84,6 +87,8 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x2f02, "COMMANDS CLEARED BY DEVICE SERVER"],
   [0x3002, "CANNOT READ MEDIUM - INCOMPATIBLE FORMAT"],
   [0x3100, "MEDIUM FORMAT CORRUPTED"],
+  [0x3103, "SANITIZE COMMAND FAILED"],
+  [0x3200, "NO DEFECT SPARE LOCATION AVAILABLE"],
   [0x3807, "THIN PROVISIONING SOFT THRESHOLD REACHED"],
   [0x3900, "SAVING PARAMETERS NOT SUPPORTED"],
   [0x3a00, "MEDIUM NOT PRESENT"],
@@ -93,6 +98,7 @@ const ascTexts: ReadonlyMap<number, string> = new Map([
   [0x3e01, "LOGICAL UNIT FAILURE"],
   [0x3f01, "MICROCODE HAS BEEN CHANGED"],
   [0x3f03, "INQUIRY DATA HAS CHANGED"],
+  [0x3f05, "DEVICE IDENTIFIER CHANGED"],
   [0x3f0e, "REPORTED LUNS DATA HAS CHANGED"],
   [0x4400, "INTERNAL TARGET FAILURE"],
   [0x4401, "PERSISTENT RESERVATION INFORMATION LOST"],
@@ -121,7 +127,7 @@ const FIELD_HOLDERS = { cdb: "the CDB", parameters: "the parameter list", segmen
 /** For people: "ILLEGAL REQUEST, INVALID FIELD IN CDB (5/24/00) at byte 2, bit 4 of the CDB". */
 export function senseText({ key, asc, detail, deferred }: Sense): string {
   const numbers = `${hex(key, 1)}/${hex(asc >> 8, 2)}/${hex(asc & 0xff, 2)}`
-  const { field, information } = detail
+  const { field, information, progress } = detail
   const bit = field?.bit === undefined ? "" : `, bit ${field.bit}`
   const list = field === undefined ? "" : FIELD_HOLDERS[field.in]
   return [
@@ -129,5 +135,6 @@ export function senseText({ key, asc, detail, deferred }: Sense): string {
     `${senseKeyText(key)}, ${ascText(asc)} (${numbers})`,
     field ? ` at byte ${field.byte}${bit} of ${list}` : "",
     information === undefined ? "" : `, information ${information}`,
+    progress === undefined ? "" : `, ${Math.floor((100 * progress) / 65536)} % done`,
   ].join("")
 }

@@ -22,8 +22,11 @@ export type SenseKey = (typeof SenseKey)[keyof typeof SenseKey]
 export const Asc = {
   noAdditionalSense: 0x0000,
   operationInProgress: 0x0016,
+  overlappingAtomicCommandInProgress: 0x0023,
   logicalUnitNotReadyCauseNotReportable: 0x0400,
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
+  logicalUnitNotReadyFormatInProgress: 0x0404,
+  logicalUnitNotReadySanitizeInProgress: 0x041b,
   unreachableCopyTarget: 0x0804,
   writeError: 0x0c00,
   thirdPartyDeviceFailure: 0x0d01,
@@ -42,6 +45,7 @@ export const Asc = {
   invalidTokenDeleted: 0x2309,
   invalidTokenLength: 0x230a,
   invalidFieldInCdb: 0x2400,
+  invalidFastFormat: 0x2409,
   logicalUnitNotSupported: 0x2500,
   invalidFieldInParameterList: 0x2600,
   parameterNotSupported: 0x2601,
@@ -70,6 +74,10 @@ export const Asc = {
   capacityDataHasChanged: 0x2a09,
   commandsClearedByAnotherInitiator: 0x2f00,
   commandsClearedByDeviceServer: 0x2f02,
+  mediumFormatCorrupted: 0x3100,
+  sanitizeCommandFailed: 0x3103,
+  noDefectSpareLocationAvailable: 0x3200,
+  thinProvisioningSoftThresholdReached: 0x3807,
   savingParametersNotSupported: 0x3900,
   cannotReadMediumIncompatibleFormat: 0x3002,
   mediumNotPresent: 0x3a00,
@@ -77,6 +85,7 @@ export const Asc = {
   mediumNotPresentTrayOpen: 0x3a02,
   reportedLunsDataHasChanged: 0x3f0e,
   inquiryDataHasChanged: 0x3f03,
+  deviceIdentifierChanged: 0x3f05,
   internalTargetFailure: 0x4400,
   persistentReservationInformationLost: 0x4401,
   protocolServiceCrcError: 0x4705,
@@ -104,7 +113,12 @@ export interface SenseDetail {
     readonly byte: number
     readonly bit?: number
   }
-  /** COMMAND-SPECIFIC INFORMATION, 32 bits; of a copy: the segment's number (SPC-4 §5.17.7.4). */
+  /** PROGRESS INDICATION of NOT READY and NO SENSE, in 65536ths: 0 to 65535 (SPC-4 §4.5.2.4.4). */
+  readonly progress?: number
+  /**
+   * COMMAND-SPECIFIC INFORMATION; of a copy: the segment's number (SPC-4 §5.17.7.4); of REASSIGN BLOCKS: the first LBA that
+   * wasn't reassigned.
+   */
   readonly commandSpecific?: number
   /** What the source or the destination of a copy answered (SPC-4 §5.17.7.4 d, e). */
   readonly forwarded?: ForwardedSense
@@ -169,10 +183,10 @@ function encodeFixed({ key, asc, detail, deferred }: Sense): Uint8Array {
     putU32(bytes, 3, information)
   }
   bytes[7] = bytes.length - 8
-  if (commandSpecific !== undefined) putU32(bytes, 8, commandSpecific)
+  if (commandSpecific !== undefined) putU32(bytes, 8, Math.min(commandSpecific, 0xffff_ffff))
   bytes[12] = asc >> 8
   bytes[13] = asc & 0xff
-  if (hasFieldPointer(key)) putFieldPointer(bytes, 15, detail)
+  putKeySpecific(bytes, 15, key, detail)
   if (forwarded !== undefined) {
     bytes[forwarded.from === "source" ? 8 : 9] = FIXED_BYTES
     bytes[FIXED_BYTES] = forwarded.status
@@ -180,6 +194,8 @@ function encodeFixed({ key, asc, detail, deferred }: Sense): Uint8Array {
   }
   return bytes
 }
+
+const tellsProgress = (key: SenseKey): boolean => key === SenseKey.notReady || key === SenseKey.noSense
 
 const hasFieldPointer = (key: SenseKey): boolean =>
   key === SenseKey.illegalRequest || key === SenseKey.copyAborted
@@ -203,7 +219,7 @@ function encodeDescriptors(sense: Sense): Uint8Array {
 }
 
 function senseDescriptors({ key, detail }: Sense): Uint8Array[] {
-  const { information, commandSpecific, field, forwarded } = detail
+  const { information, commandSpecific, field, forwarded, progress } = detail
   const descriptors: Uint8Array[] = []
   if (information !== undefined) {
     const descriptor = senseDescriptor(0x00, INFORMATION_DESCRIPTOR_BYTES)
@@ -215,12 +231,16 @@ function senseDescriptors({ key, detail }: Sense): Uint8Array[] {
   if (commandSpecific !== undefined) {
     const descriptor = senseDescriptor(0x01, COMMAND_SPECIFIC_DESCRIPTOR_BYTES)
     // Eight bytes here, four in fixed format: a number lies in the last of them, but a segment's in bytes 2 and 3.
-    putU32(descriptor, key === SenseKey.copyAborted ? 4 : 8, commandSpecific)
+    if (key === SenseKey.copyAborted) putU32(descriptor, 4, commandSpecific)
+    else {
+      putU32(descriptor, 4, Math.floor(commandSpecific / 2 ** 32))
+      putU32(descriptor, 8, commandSpecific >>> 0)
+    }
     descriptors.push(descriptor)
   }
-  if (field !== undefined && hasFieldPointer(key)) {
+  if (tellsProgress(key) ? progress !== undefined : field !== undefined && hasFieldPointer(key)) {
     const descriptor = senseDescriptor(0x02, KEY_SPECIFIC_DESCRIPTOR_BYTES)
-    putFieldPointer(descriptor, 4, detail)
+    putKeySpecific(descriptor, 4, key, detail)
     descriptors.push(descriptor)
   }
   if (forwarded !== undefined) {
@@ -238,6 +258,16 @@ function senseDescriptor(type: number, lengthBytes: number): Uint8Array {
   descriptor[0] = type
   descriptor[1] = lengthBytes - 2
   return descriptor
+}
+
+/** The sense-key specific bytes (SPC-4 §4.5.2.4), which mean something else with each key. */
+function putKeySpecific(bytes: Uint8Array, at: number, key: SenseKey, detail: SenseDetail): void {
+  if (hasFieldPointer(key)) return putFieldPointer(bytes, at, detail)
+  const { progress } = detail
+  if (progress === undefined || !tellsProgress(key)) return
+  bytes[at] = 0x80
+  bytes[at + 1] = progress >> 8
+  bytes[at + 2] = progress & 0xff
 }
 
 /** SKSV, C/D (of a segment pointer: SD), BPV, BIT POINTER and FIELD POINTER (SPC-4 §4.5.2.4.2, §4.5.2.4.5). */
@@ -268,8 +298,8 @@ function decodeFixed(bytes: Uint8Array): Sense {
   const key = keyOf(byteAt(bytes, 2))
   const detail = {
     ...((bytes[0]! & 0x80) !== 0 && bytes.length >= 7 && { information: u32(bytes, 3) }),
-    ...(end >= 12 && key === SenseKey.copyAborted && { commandSpecific: u32(bytes, 8) & 0xffff }),
-    ...(end >= 18 && fieldPointer(bytes, 15, key)),
+    ...(end >= 12 && commandSpecific(key, 0, u32(bytes, 8))),
+    ...(end >= 18 && keySpecific(bytes, 15, key)),
   }
   const asc = end >= 14 ? (bytes[12]! << 8) | bytes[13]! : 0
   return { key, asc, detail }
@@ -285,18 +315,26 @@ function decodeDescriptors(bytes: Uint8Array): Sense {
     if (bytes[at] === 0x00 && next - at >= INFORMATION_DESCRIPTOR_BYTES && (bytes[at + 2]! & 0x80) !== 0) {
       detail = { ...detail, information: u32(bytes, at + 4) * 2 ** 32 + u32(bytes, at + 8) }
     } else if (bytes[at] === 0x01 && next - at >= COMMAND_SPECIFIC_DESCRIPTOR_BYTES) {
-      if (key === SenseKey.copyAborted) detail = { ...detail, commandSpecific: u32(bytes, at + 4) & 0xffff }
+      detail = { ...detail, ...commandSpecific(key, u32(bytes, at + 4), u32(bytes, at + 8)) }
     } else if (bytes[at] === 0x02 && next - at >= KEY_SPECIFIC_DESCRIPTOR_BYTES) {
-      detail = { ...detail, ...fieldPointer(bytes, at + 4, key) }
+      detail = { ...detail, ...keySpecific(bytes, at + 4, key) }
     }
     at = next
   }
   return { key, asc: (byteAt(bytes, 2) << 8) | byteAt(bytes, 3), detail }
 }
 
-function fieldPointer(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail {
+/** COMMAND-SPECIFIC INFORMATION as its high and low half; of fixed format there is the low one alone. */
+function commandSpecific(key: SenseKey, high: number, low: number): SenseDetail {
+  if (key === SenseKey.copyAborted) return { commandSpecific: (high || low) & 0xffff }
+  return high === 0 && low === 0 ? {} : { commandSpecific: high * 2 ** 32 + low }
+}
+
+function keySpecific(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail {
   const flags = bytes[at]!
-  if ((flags & 0x80) === 0 || !hasFieldPointer(key)) return {}
+  if ((flags & 0x80) === 0) return {}
+  if (tellsProgress(key)) return { progress: (bytes[at + 1]! << 8) | bytes[at + 2]! }
+  if (!hasFieldPointer(key)) return {}
   const inSegment = key === SenseKey.copyAborted && (flags & 0x20) !== 0
   const inCdb = key === SenseKey.illegalRequest && (flags & 0x40) !== 0
   const where = inCdb ? "cdb" : inSegment ? "segment" : "parameters"

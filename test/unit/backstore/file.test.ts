@@ -256,3 +256,19 @@ describe("FileStore in use", () => {
     await store.close()
   })
 })
+
+describe("the storage a FileStore takes", () => {
+  test("grows with what is written, and shrinks with what is discarded", { skip: noLibc }, async () => {
+    const store = await FileStore.open(fresh(), { create: true, sizeBytes: 64 * 1024 * KiB })
+    const atFirst = await store.usedBytes()
+    assert.ok(atFirst < 64 * KiB, `${atFirst} bytes`)
+    await store.write(0, pattern(1024 * KiB, 1), true)
+    const written = await store.usedBytes()
+    assert.ok(written >= 1024 * KiB && written < 2048 * KiB, `${written} bytes`)
+    await store.discard(0, 1024 * KiB)
+    await store.flush()
+    if (store.features.discard) assert.ok((await store.usedBytes()) < 64 * KiB)
+    await store.close()
+    await fails("closed", () => store.usedBytes())
+  })
+})

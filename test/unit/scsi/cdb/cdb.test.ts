@@ -104,7 +104,9 @@ describe("CDB builders", () => {
   }
 
   test("a disk knows each of them, bit by bit; what it refuses is what it refuses by name", () => {
-    const table = commandTable(diskCommands(true))
+    const table = commandTable(
+      diskCommands({ thin: true, atomicWrites: true, renewable: true, identifiable: true }),
+    )
     const refused = golden.filter(([, made]) => {
       const command = table.find(made)
       assert.ok(command, "no unknown command")

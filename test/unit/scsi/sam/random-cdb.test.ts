@@ -5,7 +5,9 @@ import { SeededRandom } from "../../../../src/base/random.ts"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
 import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import { ScsiTarget } from "../../../../src/scsi/sam/scsi-target.ts"
+import { VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
 import { DiskUnit } from "../../../../src/scsi/sbc/disk-unit.ts"
+import { VolatileUndoLog } from "../../../../src/scsi/sbc/undo-log.ts"
 import { SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { forEachSeed } from "../../../seed.ts"
@@ -52,6 +54,20 @@ const sound: readonly Uint8Array[] = [
   receiveCdb(5, 1),
   receiveCdb(7, 1),
   cdb.reserve6(),
+  ...[
+    [0x9c, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0], // WRITE ATOMIC (16)
+    [0x48, 0x02, 0, 0, 0, 0, 0, 0, 0, 0], // SANITIZE, BLOCK ERASE
+    [0x48, 0x81, 0, 0, 0, 0, 0, 0, 8, 0], // SANITIZE, OVERWRITE with IMMED
+    [0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0], // SANITIZE, EXIT FAILURE MODE
+    [0x04, 0x10, 0, 0, 0, 0], // FORMAT UNIT
+    [0x07, 0, 0, 0, 0, 0], // REASSIGN BLOCKS
+    [0x37, 0, 0x18, 0, 0, 0, 0, 0, 64, 0], // READ DEFECT DATA (10)
+    [0xb7, 0x18, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0], // READ DEFECT DATA (12)
+    [0xa3, 0x05, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0], // REPORT IDENTIFYING INFORMATION
+    [0xa4, 0x06, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0], // SET IDENTIFYING INFORMATION
+    [0x7f, 0, 0, 0, 0, 0, 0, 0x18, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], // READ (32)
+    [0x7f, 0, 0, 0, 0, 0, 0, 0x18, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], // WRITE (32)
+  ].map((bytes) => Uint8Array.from(bytes)),
   cdb.release10(),
 ]
 
@@ -65,7 +81,11 @@ function spoilt(random: SeededRandom): Uint8Array {
 async function storm(seed: number): Promise<void> {
   const random = new SeededRandom(seed)
   const target = new ScsiTarget({ clock: new VirtualClock() })
-  const unit = new DiskUnit(new TestDevice(BLOCKS * 512), { identity: { serial: `seed-${seed}` } })
+  const unit = new DiskUnit(new TestDevice(BLOCKS * 512), {
+    identity: { serial: `seed-${seed}` },
+    records: new VolatileRecords(),
+    undoLog: new VolatileUndoLog(),
+  })
   target.addLogicalUnit(0, unit)
   const nexuses = ["one", "two"].map(testNexus)
   for (const nexus of nexuses) target.attachNexus(nexus)

@@ -2,12 +2,14 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { BlockError } from "../../../../src/backstore/block-device.ts"
 import { SanletError } from "../../../../src/base/errors.ts"
-import { COMMAND_TRANSFER_BYTES_MAX } from "../../../../src/base/limits.ts"
+import { ATOMIC_WRITE_BYTES_MAX, COMMAND_TRANSFER_BYTES_MAX } from "../../../../src/base/limits.ts"
 import { SeededRandom } from "../../../../src/base/random.ts"
 import { DesignatorType } from "../../../../src/scsi/sam/identity.ts"
 import { Nexus } from "../../../../src/scsi/sam/nexus.ts"
+import { VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
 import { DiskUnit } from "../../../../src/scsi/sbc/disk-unit.ts"
 import { completeIdentity } from "../../../../src/scsi/sbc/identity.ts"
+import { VolatileUndoLog } from "../../../../src/scsi/sbc/undo-log.ts"
 import { Asc, SenseError, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { blockCdb, compareAndWriteCdb, type Disk, makeDisk, nexus, pattern } from "./disk.ts"
 import { TestTask } from "../../../suites/scsi-task.ts"
@@ -258,13 +260,23 @@ describe("VPD pages", () => {
     assert.equal(page.readBigUInt64BE(36), BigInt(64 * 1024 * 1024) / 4096n)
     const small = pageOf(makeDisk(), 0xb0)
     assert.deepEqual([small[5], small.readUInt16BE(6), small.readUInt32BE(28)], [255, 8, 8])
+    assert.equal(small.readUInt32BE(44), 0, "no atomic write can be promised without an undo log")
+    const atomic = pageOf(makeDisk({ undoLog: new VolatileUndoLog() }), 0xb0)
+    assert.equal(atomic.readUInt32BE(44), ATOMIC_WRITE_BYTES_MAX / 512)
+    assert.ok(
+      atomic.subarray(48, 64).every((byte) => byte === 0),
+      "any alignment and length, no boundaries",
+    )
     const thick = pageOf(makeDisk({ thin: false }), 0xb0)
     assert.ok(thick.subarray(20, 36).every((byte) => byte === 0))
   })
 
   it("B1h: characteristics", () => {
     const page = pageOf(makeDisk(), 0xb1)
-    assert.deepEqual([page.length, page.readUInt16BE(4), page[8]], [64, 1, 3])
+    assert.deepEqual([page.length, page.readUInt16BE(4), page[7], page[8]], [64, 1, 0, 0x0b])
+    const erasable = pageOf(makeDisk({ records: new VolatileRecords() }), 0xb1)
+    assert.equal(erasable[7], 0x40, "WABEREQ: what was erased can be read")
+    assert.equal(pageOf(makeDisk({ records: new VolatileRecords(), thin: false }), 0xb1)[7], 0)
     const spinning = makeDisk({ device: new TestDevice(64 * 512, { solidState: false }) })
     assert.equal(pageOf(spinning, 0xb1).readUInt16BE(4), 7200)
     assert.equal(pageOf(makeDisk({ rotationRate: 15_000 }), 0xb1).readUInt16BE(4), 15_000)

@@ -314,3 +314,16 @@ it("a disk that is never written refuses UNMAP and WRITE SAME with UNMAP for tha
     checkCondition(task, dataProtect, Asc.writeProtected)
   }
 })
+
+it("what has to be remembered of a medium isn't offered where it can be taken elsewhere", async () => {
+  const device = () => new TestDevice(64 * 512, { volatile: true })
+  const known = (unit: DiskUnit) => new Set(unit.commands.map(({ name }) => name))
+  const fixed = known(new DiskUnit(device()))
+  const removed = known(new DiskUnit(device(), { removable: true }))
+  const missing = [...fixed].filter((name) => !removed.has(name))
+  assert.ok(missing.includes("WRITE ATOMIC (16)") && missing.includes("FORMAT UNIT"), missing.join())
+  assert.ok(
+    missing.every((name) => /ATOMIC|FORMAT|SANITIZE/.test(name)),
+    missing.join(),
+  )
+})

@@ -99,12 +99,38 @@ describe("sense data", () => {
         asc: fc.nat(0xffff),
         detail: fc.record({ information: fc.nat(0xffff_ffff), field }, { requiredKeys: [] }),
       }),
+      fc.record({
+        key: fc.constantFrom(SenseKey.notReady, SenseKey.noSense),
+        asc: fc.nat(0xffff),
+        detail: fc.record({ progress: fc.nat(0xffff) }, { requiredKeys: [] }),
+      }),
+      fc.record({
+        key: fc.constant(SenseKey.hardwareError),
+        asc: fc.nat(0xffff),
+        detail: fc.record({ commandSpecific: fc.integer({ min: 1, max: 0xffff_ffff }) }),
+      }),
     )
     fc.assert(
       fc.property(sense, fc.constantFrom("fixed" as const, "descriptor" as const), (value, format) => {
         assert.deepEqual(decodeSense(encodeSense(value, format)), structuredClone(value))
       }),
     )
+  })
+
+  test("progress and command-specific information, byte by byte", () => {
+    const inProgress = { key: SenseKey.notReady, asc: 0x041b, detail: { progress: 0x8001 } }
+    assert.equal(hex(encodeSense(inProgress, "fixed")), "700002000000000a00000000041b00808001")
+    assert.equal(hex(encodeSense(inProgress, "descriptor")), "7202041b00000008" + "0206000080800100")
+    assert.equal(
+      senseText(inProgress),
+      "NOT READY, LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS (2/04/1b), 50 % done",
+    )
+    const reassigned = { key: SenseKey.hardwareError, asc: 0x3200, detail: { commandSpecific: 2 ** 33 + 5 } }
+    assert.equal(hex(encodeSense(reassigned, "fixed")), "700004000000000affffffff320000000000")
+    assert.equal(hex(encodeSense(reassigned, "descriptor")), "720432000000000c" + "010a00000000000200000005")
+    // With other keys it means something else, and isn't told.
+    const other = { ...inProgress, key: SenseKey.mediumError }
+    assert.equal(hex(encodeSense(other, "fixed")), "700003000000000a00000000041b00000000")
   })
 
   test("what others send is read: longer, shorter, unknown descriptors first", () => {

@@ -1,0 +1,126 @@
+import type { BlockDevice } from "../../backstore/block-device.ts"
+import { BlockError } from "../../backstore/block-device.ts"
+import { SCRATCH_BYTES } from "../../base/limits.ts"
+import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import type { UndoLog, UndoRun } from "./undo-log.ts"
+
+/** What the page cache and a disk take over as a whole: the unit in which a torn write is looked for. */
+const PAGE_BYTES = 4096
+
+/**
+ * Writes that happen as a whole or not at all. pwrite(2) alone doesn't promise that: a signal that kills ends it between two
+ * pages, and a loss of power between two sectors. So the old content goes to a log first:
+ *
+ *     old content -> log, stable    from here on a crash brings the old content back
+ *     new content -> medium, stable (FUA)
+ *     log cleared, stable           from here on the new content stays
+ *
+ * One write at a time: the log has room for one. The caller sees to it that nobody else reads or changes the run.
+ */
+export class UndoableWrites {
+  readonly #device: BlockDevice
+  readonly #log: UndoLog
+  #turn: Promise<unknown> = Promise.resolve()
+  #broken: SenseError | undefined
+
+  constructor(device: BlockDevice, log: UndoLog) {
+    this.#device = device
+    this.#log = log
+  }
+
+  /**
+   * Why nothing may be written any more, not by others either: the log holds content that is to be brought back by the next
+   * start, and would take the place of what is written until then.
+   */
+  get broken(): SenseError | undefined {
+    return this.#broken
+  }
+
+  /** Leaves nothing of the medium's old content in the log. Rejects with SanletError. */
+  wipe(): Promise<void> {
+    return this.#log.wipe()
+  }
+
+  /** Rejects with BlockError, or SenseError where the log is the cause; then the run holds what it held before. */
+  write(offsetBytes: number, from: Uint8Array, task: object): Promise<void> {
+    const done = this.#turn.then(() => this.#write(offsetBytes, from, task))
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  async #write(offsetBytes: number, from: Uint8Array, task: object): Promise<void> {
+    if (this.#broken !== undefined) throw this.#broken
+    await this.#save({ offsetBytes, lengthBytes: from.length }, task)
+    try {
+      await this.#device.write(offsetBytes, from, true, task)
+    } catch (error) {
+      await this.#takeBack()
+      throw error
+    }
+    try {
+      await this.#log.clear()
+    } catch (error) {
+      // The log would undo the write after a crash, so it isn't done.
+      await this.#takeBack()
+      throw logFailure(String(error))
+    }
+  }
+
+  async #save({ offsetBytes, lengthBytes }: UndoRun, task: object): Promise<void> {
+    const scratch = new Uint8Array(Math.min(lengthBytes, SCRATCH_BYTES))
+    try {
+      for (let at = 0; at < lengthBytes; at += scratch.length) {
+        const piece = scratch.subarray(0, lengthBytes - at)
+        await this.#device.read(offsetBytes + at, piece, task)
+        await this.#log.append(piece)
+      }
+      await this.#log.commit({ offsetBytes, lengthBytes })
+    } catch (error) {
+      // Nothing has been written: what the log may hold is what the run holds.
+      await this.#forget()
+      throw error instanceof BlockError ? error : logFailure(String(error))
+    }
+  }
+
+  /** Brings the old content back. Where that fails the log keeps it: the next start tries again. */
+  async #takeBack(): Promise<void> {
+    try {
+      await rollBack(this.#device, this.#log)
+    } catch (error) {
+      this.#broken = logFailure(`an unfinished one couldn't be undone: ${String(error)}`)
+    }
+  }
+
+  async #forget(): Promise<void> {
+    try {
+      await this.#log.clear()
+    } catch (error) {
+      this.#broken = logFailure(String(error))
+    }
+  }
+}
+
+/**
+ * Undoes a write that was under way when the process or the machine went down: to be called before the medium is used
+ * again. Only what differs is written, so that a hole stays one. Rejects with BlockError or SanletError.
+ */
+export async function rollBack(device: BlockDevice, log: UndoLog): Promise<void> {
+  if (log.pending === undefined) return
+  const { offsetBytes, lengthBytes } = log.pending
+  // A device that was cut short since then has lost what was beyond.
+  const bytes = Math.max(0, Math.min(lengthBytes, device.sizeBytes - offsetBytes))
+  const before = new Uint8Array(Math.min(bytes, PAGE_BYTES))
+  const now = new Uint8Array(before.length)
+  for (let at = 0; at < bytes; at += PAGE_BYTES) {
+    const length = Math.min(PAGE_BYTES, bytes - at)
+    await log.read(at, before.subarray(0, length))
+    await device.read(offsetBytes + at, now.subarray(0, length))
+    if (Buffer.compare(before.subarray(0, length), now.subarray(0, length)) === 0) continue
+    await device.write(offsetBytes + at, before.subarray(0, length), false)
+  }
+  await device.flush()
+  await log.clear()
+}
+
+const logFailure = (why: string): SenseError =>
+  new SenseError(SenseKey.hardwareError, Asc.internalTargetFailure, `no atomic write is possible: ${why}`)

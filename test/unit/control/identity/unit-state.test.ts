@@ -1,0 +1,213 @@
+import assert from "node:assert/strict"
+import fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, test, type TestContext } from "node:test"
+import { FileStore } from "../../../../src/backstore/file.ts"
+import { MemoryStore } from "../../../../src/backstore/memory.ts"
+import { SanletError } from "../../../../src/base/errors.ts"
+import { ATOMIC_WRITE_BYTES_MAX } from "../../../../src/base/limits.ts"
+import { silentLog } from "../../../../src/base/log.ts"
+import { FileUndoLog } from "../../../../src/control/identity/file-undo-log.ts"
+import { IdentityStore } from "../../../../src/control/identity/identity-store.ts"
+import { claimUnitFolder, FileRecords } from "../../../../src/control/identity/unit-folder.ts"
+import { openUnitState } from "../../../../src/control/identity/unit-state.ts"
+import { rollBack, UndoableWrites } from "../../../../src/scsi/sbc/undoable-writes.ts"
+
+const KiB = 1024
+
+function setUp(t: TestContext) {
+  const folder = fs.mkdtempSync(join(tmpdir(), "sanlet-units-"))
+  t.after(() => fs.rmSync(folder, { recursive: true }))
+  const image = (name: string, bytes: Uint8Array): string => {
+    const path = join(folder, name)
+    fs.writeFileSync(path, bytes)
+    return path
+  }
+  const identities = () => new IdentityStore(join(folder, "identities"))
+  return { folder, units: join(folder, "units"), image, identities }
+}
+
+const stateError = (error: unknown): boolean =>
+  error instanceof SanletError && error.code === "ERR_STATE_FOLDER"
+const pattern = (bytes: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length: bytes }, (_, i) => (i * seed) >> 3)
+
+describe("a unit's records", () => {
+  test("last, each under its name, until they are removed", async (t) => {
+    const { folder } = setUp(t)
+    const records = await FileRecords.open(folder)
+    assert.equal(records.get("medium-operation"), undefined)
+    await records.put("medium-operation", Uint8Array.of(1))
+    await Promise.all([
+      records.put("identifying-text", Uint8Array.of(2)),
+      records.put("identifying-text", Uint8Array.of(3)),
+    ])
+    const again = await FileRecords.open(folder)
+    assert.deepEqual([...again.get("medium-operation")!, ...again.get("identifying-text")!], [1, 3])
+    await again.put("medium-operation", undefined)
+    await again.put("medium-operation", undefined)
+    const last = await FileRecords.open(folder)
+    assert.equal(last.get("medium-operation"), undefined)
+    assert.deepEqual(fs.readdirSync(folder), ["identifying-text.record"])
+  })
+
+  test("keep the old value when the new one can't be kept", async (t) => {
+    const { folder } = setUp(t)
+    const records = await FileRecords.open(folder)
+    await records.put("identifying-text", Uint8Array.of(1))
+    fs.rmSync(folder, { recursive: true })
+    await assert.rejects(records.put("identifying-text", Uint8Array.of(2)), stateError)
+    assert.deepEqual([...records.get("identifying-text")!], [1])
+    fs.mkdirSync(folder)
+  })
+
+  test("go with the identity of their file, under whatever name, and never to another's", async (t) => {
+    const { units, image, identities } = setUp(t)
+    const path = image("a.img", new Uint8Array(4096))
+    const remember = async (wanted: { naa?: string; file?: string }) => {
+      const { file = path, ...identity } = wanted
+      const claim = await identities().claim({ file }, identity)
+      const folder = await claimUnitFolder(units, claim)
+      const records = await FileRecords.open(folder)
+      return { claim, folder, records }
+    }
+    const first = await remember({})
+    await first.records.put("medium-operation", Uint8Array.of(1))
+    await first.claim.release()
+
+    const again = await remember({})
+    assert.equal(again.claim.previousNaa, again.claim.naa)
+    assert.deepEqual([...again.records.get("medium-operation")!], [1])
+    await again.claim.release()
+
+    const renamed = await remember({ naa: "3000000000000001" })
+    assert.equal(renamed.claim.previousNaa, first.claim.naa)
+    assert.deepEqual([...renamed.records.get("medium-operation")!], [1])
+    assert.equal(fs.existsSync(first.folder), false)
+    await renamed.claim.release()
+
+    // The file is gone; another one is given its name.
+    fs.rmSync(path)
+    const other = await remember({ naa: "3000000000000001", file: image("b.img", new Uint8Array(100)) })
+    assert.equal(other.claim.previousNaa, undefined)
+    assert.equal(other.records.get("medium-operation"), undefined)
+    await other.claim.release()
+  })
+
+  test("need a folder that can be used", async (t) => {
+    const { folder, identities, image } = setUp(t)
+    const claim = await identities().claim({ file: image("a.img", new Uint8Array(512)) })
+    fs.writeFileSync(join(folder, "file"), "")
+    await assert.rejects(claimUnitFolder(join(folder, "file"), claim), stateError)
+    await assert.rejects(FileRecords.open(join(folder, "none")), stateError)
+    await assert.rejects(FileUndoLog.open(join(folder, "none", "undo.log")), stateError)
+  })
+})
+
+describe("the undo log", () => {
+  test("brings back what a write that was cut off has changed, after a crash", async (t) => {
+    const { units, identities, image } = setUp(t)
+    const before = pattern(2048 * KiB, 7)
+    const path = image("a.img", before)
+    const claim = await identities().claim({ file: path })
+    const folder = await claimUnitFolder(units, claim)
+    const offset = 5 * KiB
+    const bytes = ATOMIC_WRITE_BYTES_MAX
+    for (const tornAt of [0, 1, 4096, 500 * KiB, bytes]) {
+      const log = await FileUndoLog.open(join(folder, "undo.log"))
+      const device = await FileStore.open(path)
+      const write = device.write.bind(device)
+      const after = pattern(bytes, 13)
+      const crashed = new Promise<void>((resolve) => {
+        device.write = async (at, from) => {
+          if (tornAt > 0) await write(at, from.subarray(0, tornAt), false)
+          resolve()
+          return new Promise<never>(() => {})
+        }
+      })
+      void new UndoableWrites(device, log).write(offset, after, {})
+      await crashed
+      await device.close()
+      await log.close()
+      const torn = fs.readFileSync(path).subarray(offset, offset + tornAt)
+      assert.equal(Buffer.compare(torn, after.subarray(0, tornAt)), 0, "it was cut off there")
+
+      const next = await FileStore.open(path)
+      const state = await openUnitState(units, { ...claim, previousNaa: claim.naa }, next, silentLog)
+      assert.equal(state.undoLog?.pending, undefined)
+      await next.close()
+      await state.close()
+      assert.equal(Buffer.compare(fs.readFileSync(path), before), 0, `torn at ${tornAt}`)
+    }
+    await claim.release()
+  })
+
+  test("has nothing to undo once a write has ended, and before it began", async (t) => {
+    const { folder } = setUp(t)
+    const path = join(folder, "undo.log")
+    const device = new MemoryStore({ sizeBytes: 64 * KiB })
+    const log = await FileUndoLog.open(path)
+    await new UndoableWrites(device, log).write(512, new Uint8Array(4096).fill(1), {})
+    await log.append(new Uint8Array(4096))
+    await log.close()
+    const again = await FileUndoLog.open(path)
+    assert.equal(again.pending, undefined)
+    await rollBack(device, again)
+    const stored = new Uint8Array(4096)
+    device.read(512, stored)
+    assert.ok(stored.every((byte) => byte === 1))
+    await again.close()
+  })
+
+  test("doesn't take for a record what was written in part, or has changed since", async (t) => {
+    const { folder } = setUp(t)
+    const path = join(folder, "undo.log")
+    const log = await FileUndoLog.open(path)
+    await log.append(new Uint8Array(8192).fill(3))
+    await log.commit({ offsetBytes: 2 ** 40 + 512, lengthBytes: 8192 })
+    await log.close()
+    const whole = fs.readFileSync(path)
+    const pendingIn = async (bytes: Uint8Array) => {
+      fs.writeFileSync(path, bytes)
+      const opened = await FileUndoLog.open(path)
+      await opened.close()
+      return opened.pending
+    }
+    assert.deepEqual(await pendingIn(whole), { offsetBytes: 2 ** 40 + 512, lengthBytes: 8192 })
+    for (const at of [0, 9, 17, 21, 29, 4096, 4096 + 8191]) {
+      const changed = Uint8Array.from(whole)
+      changed[at]! ^= 1
+      assert.equal(await pendingIn(changed), undefined, `byte ${at}`)
+    }
+    for (const bytes of [0, 10, 32, 4096, whole.length - 1]) {
+      assert.equal(await pendingIn(whole.subarray(0, bytes)), undefined, `${bytes} bytes`)
+    }
+  })
+
+  test("keeps nothing of the medium once it is wiped", async (t) => {
+    const { folder } = setUp(t)
+    const path = join(folder, "undo.log")
+    const log = await FileUndoLog.open(path)
+    await log.append(new Uint8Array(8192).fill(3))
+    await log.commit({ offsetBytes: 0, lengthBytes: 8192 })
+    await log.clear()
+    assert.ok(fs.readFileSync(path).includes(3))
+    await log.wipe()
+    await log.close()
+    assert.ok(fs.readFileSync(path).every((byte) => byte === 0))
+  })
+
+  test("isn't made for what can't be written, or ends with the process", async (t) => {
+    const { units, identities, image } = setUp(t)
+    const claim = await identities().claim({ file: image("a.img", new Uint8Array(4096)) })
+    const memory = await openUnitState(units, claim, new MemoryStore({ sizeBytes: 4096 }), silentLog)
+    assert.equal(memory.undoLog, undefined)
+    const device = await FileStore.open(join(units, "..", "a.img"), { readOnly: true })
+    const state = await openUnitState(units, claim, device, silentLog)
+    assert.equal(state.undoLog, undefined)
+    assert.deepEqual(fs.readdirSync(join(units, claim.naa)), [])
+    await device.close()
+    await claim.release()
+  })
+})
