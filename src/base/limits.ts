@@ -147,6 +147,12 @@ export const ISER_TRANSFER_BYTES_MAX = 512 * 1024
 export const UNIT_ATTENTIONS_MAX = 16
 /** Initiator ports a target remembers, to tell a nexus that was lost from a new one. */
 export const INITIATOR_PORTS_REMEMBERED_MAX = 4096
+/** Self-tests whose results are remembered: what the Self-Test Results log page has room for (SPC-4 §7.3). */
+export const SELF_TEST_RESULTS_MAX = 20
+/** Longest parameter list of a LOG SELECT, in bytes. */
+export const LOG_PARAMETERS_BYTES_MAX = 4096
+/** How fast an extended self-test reads at most, in bytes a second: who uses the disk meanwhile comes first. */
+export const SELF_TEST_BYTES_PER_SECOND = 128 * 1024 * 1024
 /** Longest parameter list of a MODE SELECT, in bytes. */
 export const MODE_PARAMETERS_BYTES_MAX = 4096
 /** Registrations of one logical unit (PERSISTENT RESERVE OUT), one per I_T nexus; for one more there are insufficient resources. */

@@ -10,6 +10,7 @@ export {
 } from "./sam/identity.ts"
 export { LogicalUnit } from "./sam/logical-unit.ts"
 export type { ModePage } from "./sam/mode-page.ts"
+export type { CounterParameter, ListParameter, LogCounter, LogPage } from "./sam/log-page.ts"
 export { Nexus, type NexusIdentity, type TargetPort } from "./sam/nexus.ts"
 export type { PersistentReservation, PersistentState, Registration } from "./sam/persistent-state.ts"
 export type { ReservationStore } from "./sam/reservation-store.ts"
@@ -27,7 +28,14 @@ export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
 export type { RemovalOptions, Tray, TrayEvent } from "./sbc/tray.ts"
 export { type UndoLog, type UndoRun, VolatileUndoLog } from "./sbc/undo-log.ts"
 export { rollBack } from "./sbc/undoable-writes.ts"
-export { type DerivedNames, deriveNames, spcCommands, spcModePages, spcVpdPages } from "./spc/index.ts"
+export {
+  type DerivedNames,
+  deriveNames,
+  spcCommands,
+  spcLogPages,
+  spcModePages,
+  spcVpdPages,
+} from "./spc/index.ts"
 export { cdbBytesOf, OperationCode } from "./spec/operation-code.ts"
 export {
   Asc,

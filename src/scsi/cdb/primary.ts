@@ -92,6 +92,44 @@ export function modeSelect10(parameterListBytes: number, savePages = false): Uin
   return cdb
 }
 
+export interface LogOptions {
+  readonly subpage?: number
+  /** PC: threshold (0), cumulative (1), default threshold (2), default cumulative values (3). Default 1. */
+  readonly control?: number
+}
+
+/** SPC-4 §6.12. `pointer`: the code of the first parameter wanted. */
+export function logSense(
+  page: number,
+  allocationBytes: number,
+  options: LogOptions & { readonly pointer?: number } = {},
+): Uint8Array {
+  const cdb = new Uint8Array(10)
+  cdb[0] = OperationCode.logSense
+  putLogPage(cdb, page, options)
+  putU16(cdb, 5, options.pointer ?? 0)
+  putU16(cdb, 7, allocationBytes)
+  return cdb
+}
+
+/** SPC-4 §6.11. With a parameter list `page` is 0; without one `reset` (PCR) has the pages' counters at 0 again. */
+export function logSelect(
+  parameterListBytes: number,
+  options: LogOptions & { readonly page?: number; readonly reset?: boolean } = {},
+): Uint8Array {
+  const cdb = new Uint8Array(10)
+  cdb[0] = OperationCode.logSelect
+  if (options.reset) cdb[1] = 0x02
+  putLogPage(cdb, options.page ?? 0, options)
+  putU16(cdb, 7, parameterListBytes)
+  return cdb
+}
+
+function putLogPage(cdb: Uint8Array, page: number, { subpage = 0, control = 1 }: LogOptions): void {
+  cdb[2] = (control << 6) | page
+  cdb[3] = subpage
+}
+
 /** SPC-4 §6.33. `select`: SELECT REPORT, 0 (addressable units), 1 (well-known ones) or 2 (all). */
 export function reportLuns(allocationBytes: number, select = 0): Uint8Array {
   const cdb = new Uint8Array(12)
@@ -124,6 +162,13 @@ export function preventAllowMediumRemoval(prevent: boolean): Uint8Array {
 export function selfTest(): Uint8Array {
   const cdb = bare(OperationCode.sendDiagnostic, 6)
   cdb[1] = 0x04
+  return cdb
+}
+
+/** SELF-TEST CODE (SPC-4 §6.42): a short (1) or an extended one (2) begins in the background, or (4) ends there. */
+export function backgroundSelfTest(code: 1 | 2 | 4): Uint8Array {
+  const cdb = bare(OperationCode.sendDiagnostic, 6)
+  cdb[1] = code << 5
   return cdb
 }
 

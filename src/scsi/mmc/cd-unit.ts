@@ -3,7 +3,7 @@ import { invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { VpdPage } from "../sam/vpd-page.ts"
 import { DiskUnit, type DiskUnitOptions } from "../sbc/disk-unit.ts"
 import type { Tray } from "../sbc/tray.ts"
-import { spcVpdPages } from "../spc/index.ts"
+import { spcLogPages, spcVpdPages } from "../spc/index.ts"
 import { cdCommands } from "./commands.ts"
 import { MediaEvents } from "./media-events.ts"
 import { cdModePages } from "./mode-pages.ts"
@@ -24,6 +24,7 @@ export class CdUnit extends DiskUnit {
   override readonly commands = cdCommands
   override readonly vpdPages: readonly VpdPage[] = spcVpdPages
   override readonly modePages = cdModePages
+  override readonly logPages = spcLogPages
   override readonly thirdPartyCopy = false
   /** SAM-5, iSCSI, SPC-4, MMC-6. */
   override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04e0]

@@ -1,5 +1,6 @@
 import { SanletError } from "../../base/errors.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
+import { controlByteAt, NACA } from "./aca.ts"
 import type { Command } from "./command.ts"
 
 type Entry = Command | Map<number, Command> | undefined
@@ -84,24 +85,30 @@ export function commandTable(commands: readonly Command[]): CommandTable {
 }
 
 /**
- * Throws INVALID FIELD IN CDB for the first bit set that the device server doesn't look at. NACA of the CONTROL byte
- * is one: no row knows it, since there is no ACA condition (SAM-5 §5.2).
+ * Throws INVALID FIELD IN CDB for the first bit set that the device server doesn't look at. NACA of the CONTROL byte,
+ * which no row names, is taken where there are ACA conditions (SAM-5 §5.2).
  */
-export function checkUsage(command: Command, cdb: Uint8Array): void {
+export function checkUsage(command: Command, cdb: Uint8Array, unit: { readonly normalAca: boolean }): void {
   const { usage } = command
   for (let byte = 1; byte < usage.length; byte++) {
-    if ((cdb[byte]! & ~usage[byte]!) !== 0) refuse(command, cdb, byte)
+    if ((cdb[byte]! & ~usage[byte]!) !== 0) refuse(command, cdb, byte, unit)
   }
 }
 
-function refuse(command: Command, cdb: Uint8Array, byte: number): void {
+function refuse(
+  command: Command,
+  cdb: Uint8Array,
+  byte: number,
+  { normalAca }: { readonly normalAca: boolean },
+): void {
   let wrong = cdb[byte]! & ~command.usage[byte]!
+  if (normalAca && byte === controlByteAt(cdb[0]!, command)) wrong &= ~NACA
   // Where a service action is part of the row, the row was found by it.
   if (command.serviceAction !== undefined) {
     if (cdb[0] === VARIABLE_LENGTH && (byte === 8 || byte === 9)) return
     if (cdb[0] !== VARIABLE_LENGTH && byte === 1) wrong &= ~0x1f
-    if (wrong === 0) return
   }
+  if (wrong === 0) return
   throw new SenseError(
     SenseKey.illegalRequest,
     Asc.invalidFieldInCdb,

@@ -1,21 +1,37 @@
 import type { SenseFormat } from "../spec/sense.ts"
 
-/** What the control mode page sets (SPC-4 §7.5.8), with its defaults. */
+/** QERR (SPC-4 §7.5.8): what becomes of other tasks of the set when one ends with CHECK CONDITION. */
+export const QueueErrorManagement = { goOn: 0, abortAll: 1, abortOwn: 3 } as const
+export type QueueErrorManagement = (typeof QueueErrorManagement)[keyof typeof QueueErrorManagement]
+
+/** UA_INTLCK_CTRL (SPC-4 §7.5.8): when a unit attention condition that was reported is over. */
+export const UnitAttentionInterlock = { reported: 0, requested: 2, requestedWithStatus: 3 } as const
+export type UnitAttentionInterlock = (typeof UnitAttentionInterlock)[keyof typeof UnitAttentionInterlock]
+
+/** What the control mode page sets (SPC-4 §7.5.8). A new one has the defaults. */
 export class Control {
+  /** TST 001b: each I_T nexus has a task set of its own. */
+  separateTaskSets = false
+  /** TMF_ONLY: during an ACA condition even tasks with the ACA attribute are refused. */
+  managementOnly = false
   /** D_SENSE: sense data comes in descriptor format. */
   descriptorSense = false
-  /** TAS: tasks aborted by another nexus end with TASK ABORTED. */
-  taskAbortedStatus = false
+  /** RLEC: log parameters that meet their thresholds are told of. */
+  reportLogExceptions = false
+  /** QUEUE ALGORITHM MODIFIER 0: SIMPLE tasks of one nexus keep their order. */
+  restrictedReordering = false
+  queueErrorManagement: QueueErrorManagement = QueueErrorManagement.goOn
+  unitAttentionInterlock: UnitAttentionInterlock = UnitAttentionInterlock.reported
   /** SWP: the medium is write protected by software. */
   softwareWriteProtect = false
+  /** TAS: tasks aborted by another nexus end with TASK ABORTED. */
+  taskAbortedStatus = false
 
   get senseFormat(): SenseFormat {
     return this.descriptorSense ? "descriptor" : "fixed"
   }
 
   reset(): void {
-    this.descriptorSense = false
-    this.taskAbortedStatus = false
-    this.softwareWriteProtect = false
+    Object.assign(this, new Control())
   }
 }

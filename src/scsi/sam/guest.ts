@@ -10,3 +10,28 @@ export interface Guest {
   /** Ends it; resolves when nothing of it runs any more. */
   evict(): Promise<void>
 }
+
+/** The guests of a logical unit. */
+export class Guests {
+  readonly #guests = new Set<Guest>()
+
+  get count(): number {
+    return this.#guests.size
+  }
+
+  /** Until it is taken out again it is evicted with its nexus, and by a reset. */
+  admit(guest: Guest): void {
+    this.#guests.add(guest)
+  }
+
+  dismiss(guest: Guest): void {
+    this.#guests.delete(guest)
+  }
+
+  /** Ends what they do for a nexus, or for all; resolves when nothing of it runs any more, and `others` have ended too. */
+  evict(nexus: Nexus | undefined, others: Promise<void> = Promise.resolve()): Promise<void> {
+    if (this.#guests.size === 0) return others
+    const leaving = [...this.#guests].filter((guest) => nexus === undefined || guest.nexus === nexus)
+    return Promise.all([others, ...leaving.map((guest) => guest.evict())]).then(() => {})
+  }
+}

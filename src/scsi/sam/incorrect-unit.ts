@@ -79,6 +79,8 @@ const commands: readonly Command[] = [
  */
 export class IncorrectUnit extends LogicalUnit {
   readonly peripheralDeviceType = 0x1f
+  /** An ACA condition here would be everybody's who is mistaken. */
+  override readonly normalAca = false
   readonly commands = commands
   readonly vpdPages = []
   readonly modePages = []

@@ -1,23 +1,36 @@
 import { type Completion, isPromise } from "../../base/completion.ts"
-import { SanletError } from "../../base/errors.ts"
 import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
-import { Asc, encodeSense, type Sense, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
+import { Asc, encodeSense, type Sense, type SenseError } from "../spec/sense.ts"
 import { Status } from "../spec/status.ts"
-import type { Command } from "./command.ts"
-import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
-import { Control } from "./control.ts"
-import type { Guest } from "./guest.ts"
-import type { LogicalUnitIdentity } from "./identity.ts"
+import { AbortedTasks, type Answer } from "./aborted-tasks.ts"
+import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
 import type { CommandRestriction } from "./command-restriction.ts"
+import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
+import { Control, UnitAttentionInterlock } from "./control.ts"
+import { Counters } from "./counters.ts"
+import { DeviceType } from "./device-type.ts"
+import { Guests } from "./guest.ts"
+import type { LogicalUnitIdentity } from "./identity.ts"
+import { InformationalExceptions, ReportingMethod } from "./informational-exceptions.ts"
 import { ItlNexus } from "./itl-nexus.ts"
-import type { ModePage } from "./mode-page.ts"
+import { LogParameters } from "./log-parameters.ts"
 import type { Nexus } from "./nexus.ts"
 import { Reservation } from "./reservation.ts"
+import { restorePages } from "./saved-pages.ts"
+import { SelfTestResult, SelfTests } from "./self-tests.ts"
 import { type Task, TaskAttribute } from "./task.ts"
-import { TaskSet } from "./task-set.ts"
+import {
+  acaWithoutAca,
+  notSupported,
+  overlappedCommands,
+  previousStatus,
+  senseOf,
+  unitAttention,
+} from "./task-failures.ts"
+import type { TaskSet } from "./task-set.ts"
+import { TaskSets } from "./task-sets.ts"
 import type { UnitRecords } from "./unit-records.ts"
-import type { VpdPage } from "./vpd-page.ts"
 
 /**
  * A logical unit: task router, task set and what it keeps per nexus. It may be part of several ScsiTargets; its tasks,
@@ -27,89 +40,50 @@ import type { VpdPage } from "./vpd-page.ts"
  *         |          |            |
  *         +----------+------------+--> aborted
  *
- * A device type is a subclass: its tables say what it knows, its hooks what it does.
+ * A device type is a subclass.
  */
-export abstract class LogicalUnit {
+export abstract class LogicalUnit extends DeviceType {
   readonly identity: LogicalUnitIdentity
-  /** PERIPHERAL DEVICE TYPE (SPC-4 §6.4.2). */
-  abstract readonly peripheralDeviceType: number
-  /** One array for all units of a kind: it is compiled once. */
-  abstract readonly commands: readonly Command[]
-  /** By rising page code. */
-  abstract readonly vpdPages: readonly VpdPage[]
-  /** By rising page code and subpage code. */
-  abstract readonly modePages: readonly ModePage[]
-  /** VERSION DESCRIPTORs of the standards it follows, at most eight (SPC-4 §6.4.2). */
-  readonly versionDescriptors: readonly number[] = []
-  /** 3PC: there is a copy manager (SPC-4 §6.6.2). */
-  readonly thirdPartyCopy: boolean = false
-  /** RMB: the medium can be taken out. */
-  readonly removable: boolean = false
   readonly control = new Control()
+  readonly counters = new Counters()
+  readonly logParameters = new LogParameters(this)
+  readonly exceptions = new InformationalExceptions()
+  readonly selfTests = new SelfTests(() => this.exceptionArose())
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
-  /** What it must not forget over a restart; undefined: there is no place to keep it. */
+  readonly guests = new Guests()
+  /**
+   * What it must not forget over a restart; undefined: there is no place to keep it. With saved mode pages there, a device
+   * type calls restorePages once it is made.
+   */
   readonly records: UnitRecords | undefined
   /** While something about the unit allows some commands only. */
   restriction: CommandRestriction | undefined
   /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
   log: Log = silentLog
-  readonly #set = new TaskSet()
+  readonly #sets: TaskSets
   readonly #itls = new Map<Nexus, ItlNexus>()
-  /** Aborted tasks whose execution goes on, and who waits for its end. */
-  readonly #aborting = new Map<Task, (() => void)[]>()
-  /** Those of them that get TASK ABORTED in the end (TAS). */
-  readonly #toAnswer = new Map<Task, Answer>()
-  readonly #guests = new Set<Guest>()
+  readonly #aborted: AbortedTasks
   #table: CommandTable | undefined
-  #dispatching = false
 
   constructor(identity: LogicalUnitIdentity, records?: UnitRecords) {
+    super()
     this.identity = identity
     this.records = records
-  }
-
-  // ------------------------------------------------------------------------------------ hooks of a device type
-
-  /** TEST UNIT READY: throws SenseError NOT READY and the like. */
-  checkReady(): void {}
-
-  /** DEVICE-SPECIFIC PARAMETER of the mode parameter header (SBC-3 §6.5.1: WP, DPOFUA). */
-  deviceSpecificParameter(): number {
-    return 0
-  }
-
-  /** The block descriptor of MODE SENSE (long: LLBAA), empty where there is none. */
-  modeBlockDescriptor(_long: boolean): Uint8Array {
-    return new Uint8Array(0)
-  }
-
-  /** The block descriptor of a MODE SELECT; by default it must say what MODE SENSE says. Throws SenseError. */
-  selectBlockDescriptor(_descriptor: Uint8Array, _long: boolean): Completion {}
-
-  /** What sense data says of a unit attention besides its code. */
-  unitAttentionDetail(_asc: number): SenseDetail {
-    return {}
-  }
-
-  /** There is a volatile cache: V_SUP of VPD page 86h. */
-  get volatileCache(): boolean {
-    return false
-  }
-
-  /** The default self-test of SEND DIAGNOSTIC. Throws SenseError (HARDWARE ERROR). */
-  selfTest(_task: Task): Completion {}
-
-  /** Ends what waits on the medium on behalf of the task; called when it is aborted. */
-  cancelMedia(_task: Task): void {}
-
-  /** Brings mode parameters and the like back to their defaults: a logical unit reset (SAM-5 §6.3.3). */
-  protected onReset(): void {}
-
-  /** A command that isn't in the table. */
-  protected unknownCommand(task: Task): SenseError {
-    return this.commandTable.unknown(task.cdb)
+    this.#sets = new TaskSets({
+      control: this.control,
+      logParameters: this.logParameters,
+      itls: () => this.#itls.values(),
+      run: (task) => this.#run(task),
+      finish: (task, outcome) => (outcome ? this.#failed(task, outcome.error) : this.#succeeded(task)),
+      clearTasks: (tasks, requester) => this.clearTasks(tasks, requester),
+    })
+    this.#aborted = new AbortedTasks({
+      sets: this.#sets,
+      cancelMedia: (task) => this.cancelMedia(task),
+      left: (task) => this.#left(task),
+    })
   }
 
   // -------------------------------------------------------------------------------------------------- nexuses
@@ -119,9 +93,14 @@ export abstract class LogicalUnit {
     return this.#table
   }
 
+  /** A command that isn't in the table. */
+  protected unknownCommand(task: Task): SenseError {
+    return this.commandTable.unknown(task.cdb)
+  }
+
   /** Tasks in the set, aborted ones included until their media operations have ended. */
   get taskCount(): number {
-    return this.#set.size
+    return this.allTasks().length
   }
 
   /** Those attached. */
@@ -129,14 +108,9 @@ export abstract class LogicalUnit {
     return this.#itls.keys()
   }
 
-  /** Guests there are. */
-  get guestCount(): number {
-    return this.#guests.size
-  }
-
   /** `attention`: the unit attention the nexus begins with. */
   attachNexus(nexus: Nexus, attention?: number): void {
-    const itl = new ItlNexus(nexus)
+    const itl = new ItlNexus(nexus, this.#sets.forNexus())
     if (attention !== undefined) itl.attentions.establish(attention)
     this.#itls.set(nexus, itl)
   }
@@ -155,31 +129,12 @@ export abstract class LogicalUnit {
   }
 
   #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
-    const ended = this.#abortAll(this.tasksOf(nexus), () => answer)
+    const ended = this.#aborted.abort(this.tasksOf(nexus), () => answer)
+    for (const set of this.#sets.withAcaOf(nexus)) this.#sets.endAca(set)
     this.#itls.delete(nexus)
     this.reservation.lose(nexus)
     this.preventingRemoval.delete(nexus)
-    return this.#withGuests(ended, nexus)
-  }
-
-  /** Until the guest is taken out again it is evicted with its nexus, and by a reset. */
-  admitGuest(guest: Guest): void {
-    this.#guests.add(guest)
-  }
-
-  dismissGuest(guest: Guest): void {
-    this.#guests.delete(guest)
-  }
-
-  /** Ends what guests do here for a nexus, or for all; resolves when nothing of it runs any more. */
-  evictGuests(nexus?: Nexus): Promise<void> {
-    const leaving = [...this.#guests].filter((guest) => nexus === undefined || guest.nexus === nexus)
-    return Promise.all(leaving.map((guest) => guest.evict())).then(() => {})
-  }
-
-  #withGuests(ended: Promise<void>, nexus?: Nexus): Promise<void> {
-    if (this.#guests.size === 0) return ended
-    return Promise.all([ended, this.evictGuests(nexus)]).then(() => {})
+    return this.guests.evict(nexus, ended)
   }
 
   /** A unit attention condition for every nexus but `except`. */
@@ -218,16 +173,31 @@ export abstract class LogicalUnit {
     }
     task.itl = itl
     if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
-    if (this.#set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
-    if (task.attribute === TaskAttribute.aca) return this.#checkCondition(task, acaWithoutAca)
-    if (this.#set.admit(task) || this.#goesAhead(task)) this.#run(task)
+    const { set } = itl
+    task.set = set
+    if (set.size >= TASK_SET_MAX) return this.refuse(task, Status.taskSetFull)
+    if (set.admitAtOnce(task)) this.#run(task)
+    else this.#admit(task, itl, set)
+  }
+
+  /** What isn't a SIMPLE task in a set that has nothing but those. */
+  #admit(task: Task, itl: ItlNexus, set: TaskSet): void {
+    const { aca } = set
+    if (aca !== undefined) {
+      const status = statusDuringAca(task, aca, this.#hasNaca(task), this.control.managementOnly)
+      if (status !== undefined) return this.refuse(task, status)
+      if (task.attribute === TaskAttribute.aca) aca.task = task
+    } else if (task.attribute === TaskAttribute.aca) {
+      return this.#checkCondition(task, acaWithoutAca)
+    }
+    if (set.admit(task, aca !== undefined) || this.#goesAhead(task, set)) this.#run(task)
     else itl.tasks.set(task.tag, task)
   }
 
   /** Whether a task that would wait is of a command that never does. */
-  #goesAhead(task: Task): boolean {
+  #goesAhead(task: Task, set: TaskSet): boolean {
     if (this.commandTable.find(task.cdb)?.headOfQueue !== true) return false
-    this.#set.advance(task)
+    set.advance(task)
     return true
   }
 
@@ -252,66 +222,81 @@ export abstract class LogicalUnit {
     const command = (this.#table ?? this.commandTable).find(task.cdb)
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
-      const asc = this.takeUnitAttention(task.nexus)!
-      throw unitAttention(asc, this.unitAttentionDetail(asc))
+      throw this.#reportedAttention(task)
     }
     if (command === undefined) throw this.unknownCommand(task)
     if (this.restriction !== undefined) this.restriction.check(task, command)
     if (this.reservation.restricts && this.reservation.conflicts(task.nexus, command, task.cdb)) {
-      return task.sendCommandComplete(Status.reservationConflict)
+      return this.refuse(task, Status.reservationConflict)
     }
-    checkUsage(command, task.cdb)
+    checkUsage(command, task.cdb, this)
     return command.execute(task, this)
   }
 
   #succeeded(task: Task): void {
-    if (task.state === "aborted") return this.#abortedEnded(task)
+    if (task.state !== "executing") return this.#endedMeanwhile(task, undefined)
     task.state = "complete"
     task.sendCommandComplete(Status.good)
     this.#left(task)
   }
 
   #failed(task: Task, error: unknown): void {
-    if (task.state === "aborted") return this.#abortedEnded(task)
-    this.#checkCondition(task, this.#senseOf(task, error))
+    if (task.state !== "executing") return this.#endedMeanwhile(task, { error })
+    const sense = senseOf(task, error, this.log)
+    this.counters.failed(sense.key, this.commandTable.find(task.cdb))
+    this.#checkCondition(task, sense)
+    this.#sets.checkConditionSent(task, this.#hasNaca(task))
     this.#left(task)
+  }
+
+  /** Its execution has ended, but it was aborted since, or is blocked. */
+  #endedMeanwhile(task: Task, outcome: Outcome): void {
+    if (task.state === "aborted") return this.#aborted.ended(task)
+    this.#sets.hold(task, outcome)
   }
 
   /** The task is gone from the set: others may run now. */
   #left(task: Task): void {
     const { tasks } = task.itl!
     if (tasks.size > 0 && tasks.get(task.tag) === task) tasks.delete(task.tag)
-    this.#set.leave(task)
-    if (this.#set.waiting) this.#dispatch()
+    const set = task.set!
+    set.leave(task)
+    if (set.concerns > 0) this.#leftBehind(set)
   }
 
-  #dispatch(): void {
-    if (this.#dispatching) return
-    this.#dispatching = true
-    for (let task = this.#set.next(); task !== undefined; task = this.#set.next()) this.#run(task)
-    this.#dispatching = false
+  #leftBehind(set: TaskSet): void {
+    if (set.watched) this.#compareThresholds()
+    this.#sets.dispatch(set)
   }
 
-  #refuse(task: Task, status: Status): void {
-    task.state = "complete"
+  #reportedAttention({ nexus, itl }: Task): SenseError {
+    const over = this.control.unitAttentionInterlock === UnitAttentionInterlock.reported
+    const asc = (over ? this.takeUnitAttention(nexus) : itl!.attentions.first)!
+    return unitAttention(asc, this.unitAttentionDetail(asc))
+  }
+
+  /** RLEC of the control mode page: everyone hears of a log parameter that meets its threshold. */
+  #compareThresholds(): void {
+    if (!this.logParameters.exceeded() || !this.control.reportLogExceptions) return
+    this.establishUnitAttention(Asc.thresholdConditionMet)
+  }
+
+  /**
+   * Ends a task with BUSY, TASK SET FULL, ACA ACTIVE or RESERVATION CONFLICT; with UA_INTLCK_CTRL 11b its nexus is to ask
+   * why before it goes on (SPC-4 §7.5.8).
+   */
+  refuse(task: Task, status: Status): void {
+    if (task.state === "received") task.state = "complete"
     task.sendCommandComplete(status)
+    const asc = previousStatus[status]
+    if (asc === undefined) return
+    if (this.control.unitAttentionInterlock !== UnitAttentionInterlock.requestedWithStatus) return
+    this.establishUnitAttentionFor(task.nexus, asc)
   }
 
   #checkCondition(task: Task, sense: Sense): void {
     task.state = "complete"
     task.sendCommandComplete(Status.checkCondition, encodeSense(sense, this.control.senseFormat))
-  }
-
-  #senseOf(task: Task, error: unknown): Sense {
-    if (error instanceof SenseError) return error
-    // The transport has lost the task's data, and most likely the way to answer with it.
-    if (error instanceof SanletError && error.code === "ERR_TASK_ABORTED") return dataLost
-    const { message } = error instanceof Error ? error : { message: String(error) }
-    this.log.error(
-      { initiator: task.nexus.identity.initiatorName, operationCode: task.cdb[0] },
-      `a command failed for no reason of the initiator's: ${message}`,
-    )
-    return internalFailure
   }
 
   // ------------------------------------------------------------------------------------------------- aborting
@@ -326,9 +311,14 @@ export abstract class LogicalUnit {
 
   /** All there are, with those of nexuses that are gone. */
   allTasks(): Task[] {
-    const tasks = new Set(this.#aborting.keys())
+    const tasks = new Set(this.#aborted.executing)
     for (const itl of this.#itls.values()) for (const task of itl.tasks.values()) tasks.add(task)
     return [...tasks]
+  }
+
+  /** Those CLEAR TASK SET is about: all, or with TST 001b those of the nexus. */
+  tasksInSetOf(nexus: Nexus): Task[] {
+    return this.control.separateTaskSets ? this.tasksOf(nexus) : this.allTasks()
   }
 
   /**
@@ -337,12 +327,15 @@ export abstract class LogicalUnit {
    */
   abortTasks(tasks: readonly Task[], requester?: Nexus): Promise<void> {
     const { taskAbortedStatus } = this.control
-    return this.#abortAll(tasks, ({ nexus }) =>
+    return this.#aborted.abort(tasks, ({ nexus }) =>
       taskAbortedStatus && requester !== undefined && nexus !== requester ? taskAborted : undefined,
     )
   }
 
-  /** The same; nexuses that lose tasks to another are told so, unless the tasks' own status does (SAM-5 §7.5, §5.6). */
+  /**
+   * Aborts tasks on behalf of one nexus. The others that lose tasks by it are told so, unless the tasks' own status does
+   * (SAM-5 §5.6, §7.5).
+   */
   clearTasks(tasks: readonly Task[], requester: Nexus): Promise<void> {
     if (!this.control.taskAbortedStatus) {
       for (const nexus of new Set(tasks.map((task) => task.nexus))) {
@@ -352,67 +345,66 @@ export abstract class LogicalUnit {
     return this.abortTasks(tasks, requester)
   }
 
-  #abortAll(tasks: readonly Task[], answerTo: (task: Task) => Answer | undefined): Promise<void> {
-    const ends: Promise<void>[] = []
-    for (const task of tasks) {
-      const end = this.#abort(task, answerTo(task))
-      if (end) ends.push(end)
-    }
-    if (this.#set.waiting) this.#dispatch()
-    return Promise.all(ends).then(() => {})
-  }
-
   /**
    * Ends all tasks but those spared with CHECK CONDITION; their media operations may go on for a while, but nothing new
    * is begun for them. Resolves when the media operations of all have ended, of those aborted before, too.
    */
   terminateTasks(sense: Sense, spared: (task: Task) => boolean): Promise<void> {
     const tasks = this.allTasks().filter((task) => !spared(task))
-    return this.#abortAll(tasks, () => (task) => this.#checkCondition(task, sense))
+    return this.#aborted.abort(tasks, () => (task) => this.#checkCondition(task, sense))
   }
 
   /** Those still on their way to an answer are dropped: their data isn't waited for any longer. */
   dropUnanswered(): void {
-    for (const task of this.#toAnswer.keys()) task.abort()
-    this.#toAnswer.clear()
-  }
-
-  #abort(task: Task, answer: Answer | undefined): Promise<void> | undefined {
-    if (task.state === "queued") {
-      this.#set.remove(task)
-      task.itl!.tasks.delete(task.tag)
-      task.state = "aborted"
-      if (answer) answer(task)
-      else task.abort()
-      return undefined
-    }
-    if (task.state === "executing") {
-      task.state = "aborted"
-      this.#aborting.set(task, [])
-      if (answer) this.#toAnswer.set(task, answer)
-      else task.abort()
-      this.cancelMedia(task)
-    } else if (!answer && this.#toAnswer.delete(task)) {
-      task.abort()
-    }
-    const waiting = this.#aborting.get(task)
-    return waiting && new Promise((resolve) => waiting.push(resolve))
-  }
-
-  #abortedEnded(task: Task): void {
-    const answer = this.#toAnswer.get(task)
-    this.#toAnswer.delete(task)
-    answer?.(task)
-    const waiting = this.#aborting.get(task) ?? []
-    this.#aborting.delete(task)
-    this.#left(task)
-    for (const ended of waiting) ended()
+    this.#aborted.dropUnanswered()
   }
 
   /** SAM-5 §5.10: the tag of a task that is under way came again. All the nexus's tasks are lost, and the new one. */
   #overlapped(itl: ItlNexus, task: Task): void {
     void this.abortTasks([...itl.tasks.values()])
     this.#checkCondition(task, overlappedCommands)
+  }
+
+  // ------------------------------------------------------------------------------ task sets and ACA conditions
+
+  /** Has the task sets follow the control mode page, and the thresholds of log parameters. */
+  arrangeTaskSets(): void {
+    this.#sets.arrange()
+  }
+
+  /** Some task set has an ACA condition. */
+  get hasAca(): boolean {
+    return this.#sets.hasAca
+  }
+
+  /**
+   * CLEAR ACA (SAM-5 §7.4): tasks with the ACA attribute are aborted, what was held up goes on. Resolves when their media
+   * operations have ended. Undefined: the ACA condition is another nexus's.
+   */
+  clearAca(nexus: Nexus): Promise<void> | undefined {
+    const sets = this.#sets.withAcaOf(nexus)
+    if (sets.length === 0 && this.#itls.get(nexus)?.set.aca !== undefined) return undefined
+    const ended = this.abortTasks(sets.flatMap((set) => set.aca!.task ?? []))
+    for (const set of sets) this.#sets.endAca(set)
+    return ended
+  }
+
+  #hasNaca(task: Task): boolean {
+    return this.normalAca && hasNaca(task.cdb, this.commandTable.find(task.cdb))
+  }
+
+  /** An informational exception may be pending that wasn't: those who want to hear of it do (MRIE 2h). */
+  exceptionArose(): void {
+    if (this.exceptions.method !== ReportingMethod.unitAttention) return
+    const asc = this.exceptions.pending(this.selfTests)
+    if (asc !== undefined) this.establishUnitAttention(asc)
+  }
+
+  /** Ends the self-test in the background. False: there is none. */
+  abortSelfTest(result: SelfTestResult): boolean {
+    const run = this.selfTests.abort(result)
+    if (run) this.cancelSelfTest(run)
+    return run !== undefined
   }
 
   // ---------------------------------------------------------------------------------------------------- reset
@@ -423,37 +415,19 @@ export abstract class LogicalUnit {
    */
   reset(asc: number, requester?: Nexus): Promise<void> {
     const ended = this.abortTasks(this.allTasks(), requester)
+    for (const set of this.#sets.withAcaOf()) this.#sets.endAca(set)
     this.reservation.clear()
     this.preventingRemoval.clear()
+    this.abortSelfTest(SelfTestResult.abortedOtherwise)
+    this.logParameters.resetAll(this.logPages)
     this.control.reset()
+    this.exceptions.reset()
     this.onReset()
+    restorePages(this)
+    this.arrangeTaskSets()
     this.establishUnitAttention(asc)
-    return this.#withGuests(ended)
+    return this.guests.evict(undefined, ended)
   }
 }
 
-/** How an aborted task ends; without one its initiator hears nothing of it. */
-type Answer = (task: Task) => void
-
 const taskAborted: Answer = (task) => task.sendCommandComplete(Status.taskAborted)
-
-const unitAttention = (asc: number, detail: SenseDetail): SenseError =>
-  new SenseError(SenseKey.unitAttention, asc, "a unit attention condition is pending", detail)
-
-const acaWithoutAca: Sense = {
-  key: SenseKey.illegalRequest,
-  asc: Asc.invalidMessageError,
-  detail: {},
-}
-const notSupported: Sense = {
-  key: SenseKey.illegalRequest,
-  asc: Asc.logicalUnitNotSupported,
-  detail: {},
-}
-const overlappedCommands: Sense = {
-  key: SenseKey.abortedCommand,
-  asc: Asc.overlappedCommandsAttempted,
-  detail: {},
-}
-const dataLost: Sense = { key: SenseKey.abortedCommand, asc: Asc.noAdditionalSense, detail: {} }
-const internalFailure: Sense = { key: SenseKey.hardwareError, asc: Asc.internalTargetFailure, detail: {} }

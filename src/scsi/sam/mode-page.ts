@@ -19,9 +19,12 @@ export interface ModePage<Unit extends LogicalUnit = LogicalUnit> {
   defaults(unit: Unit): Uint8Array
   /** The bits MODE SELECT may change, as a mask. Absent: none. */
   changeable?(unit: Unit): Uint8Array
+  /** Throws SenseError for values that can't be set; `at` is where the page's values begin in the parameter list. */
+  check?(unit: Unit, page: Uint8Array, at: number): void
   /**
    * Takes over a page that differs from the current one in changeable bits only. The framework establishes MODE
-   * PARAMETERS CHANGED for the other nexuses afterwards. Throws SenseError.
+   * PARAMETERS CHANGED for the other nexuses afterwards. Throws SenseError. Without a task the page is a saved one: it
+   * becomes the current one at power on or by a reset, and nothing is waited for.
    */
-  select?(unit: Unit, page: Uint8Array, task: Task): Completion
+  select?(unit: Unit, page: Uint8Array, task?: Task): Completion
 }

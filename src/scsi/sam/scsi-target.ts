@@ -78,6 +78,7 @@ export class ScsiTarget implements LogicalUnitInventory {
     }
     void unit.commandTable // compiled now, so that a faulty one isn't found by the first command
     if (unit.log === silentLog) unit.log = this.#log
+    unit.selfTests.startClock(this.#clock)
     this.#announceInventory()
     for (const nexus of this.#nexuses) unit.attachNexus(nexus, BEGINNING)
     this.#byLun.set(lun, unit)
@@ -194,21 +195,19 @@ export class ScsiTarget implements LogicalUnitInventory {
   }
 
   #perform(nexus: Nexus, request: TaskManagementRequest): Aborting | TaskManagementServiceResponse {
-    const { targetWarmReset, targetColdReset, clearAca } = TaskManagementFunction
+    const { targetWarmReset, targetColdReset } = TaskManagementFunction
     switch (request.function) {
       case targetWarmReset:
         return this.#resetTarget(Asc.busDeviceResetFunction, nexus)
       case targetColdReset:
         return this.#resetTarget(Asc.powerOn, nexus)
-      case clearAca: // there is no ACA: NormACA of INQUIRY is 0
-        return TaskManagementServiceResponse.functionNotSupported
       default:
         return this.#performOnUnit(nexus, request)
     }
   }
 
   #performOnUnit(nexus: Nexus, request: TaskManagementRequest): Aborting | TaskManagementServiceResponse {
-    const { abortTask, abortTaskSet, clearTaskSet, logicalUnitReset } = TaskManagementFunction
+    const { abortTask, abortTaskSet, clearAca, clearTaskSet, logicalUnitReset } = TaskManagementFunction
     const lun = decodeLun(request.lunHigh, request.lunLow)
     const unit = lun < 0 ? undefined : this.#units[lun]
     switch (request.function) {
@@ -221,6 +220,8 @@ export class ScsiTarget implements LogicalUnitInventory {
       }
       case abortTaskSet:
         return unit ? this.#abort(unit, unit.tasksOf(nexus)) : TaskManagementServiceResponse.lunDoesNotExist
+      case clearAca:
+        return unit ? this.#clearAca(unit, nexus) : TaskManagementServiceResponse.lunDoesNotExist
       case clearTaskSet:
         return unit ? this.#clearTaskSet(unit, nexus) : TaskManagementServiceResponse.lunDoesNotExist
       case logicalUnitReset:
@@ -237,7 +238,13 @@ export class ScsiTarget implements LogicalUnitInventory {
   }
 
   #clearTaskSet(unit: LogicalUnit, requester: Nexus): Aborting {
-    return { units: [unit], ended: unit.clearTasks(unit.allTasks(), requester) }
+    return { units: [unit], ended: unit.clearTasks(unit.tasksInSetOf(requester), requester) }
+  }
+
+  /** Of another nexus's ACA condition nobody is rid by asking: SAM-5 §5.9.5 leaves it to the faulted nexus. */
+  #clearAca(unit: LogicalUnit, nexus: Nexus): Aborting | TaskManagementServiceResponse {
+    const ended = unit.clearAca(nexus)
+    return ended ? { units: [unit], ended } : TaskManagementServiceResponse.functionRejected
   }
 
   #reset(units: readonly LogicalUnit[], asc: number, requester: Nexus): Aborting {

@@ -2,13 +2,14 @@ import type { DataBuffer } from "../../base/buffers.ts"
 import type { Eventually } from "../../base/completion.ts"
 import type { ItlNexus } from "./itl-nexus.ts"
 import type { Nexus } from "./nexus.ts"
+import type { TaskSet } from "./task-set.ts"
 
 /** Task attributes (SAM-5 §8.6), numbered as iSCSI does (RFC 7143 §11.3.1.1). */
 export const TaskAttribute = { untagged: 0, simple: 1, ordered: 2, headOfQueue: 3, aca: 4 } as const
 export type TaskAttribute = (typeof TaskAttribute)[keyof typeof TaskAttribute]
 
-/** Where a task is: the row of the house's table of steps it waits in. */
-export type TaskState = "received" | "queued" | "executing" | "aborted" | "complete"
+/** Where a task is: the row of the house's table of steps it waits in. A blocked one's end waits for an ACA condition's. */
+export type TaskState = "received" | "queued" | "executing" | "blocked" | "aborted" | "complete"
 
 /**
  * A command of an initiator on its way through a logical unit, and the seam to whatever transport it came by:
@@ -45,6 +46,8 @@ export abstract class Task {
   dataInBytes = 0
   /** The engine's own: the I_T_L nexus whose task it is, from the time a logical unit has accepted it. */
   itl: ItlNexus | undefined
+  /** The engine's own: the task set it was accepted into. */
+  set: TaskSet | undefined
 
   constructor(
     nexus: Nexus,

@@ -10,10 +10,11 @@ export const TaskManagementFunction = {
 } as const
 export type TaskManagementFunction = (typeof TaskManagementFunction)[keyof typeof TaskManagementFunction]
 
-/** Those ScsiTarget carries out; CLEAR ACA isn't, since there is no ACA condition (NORMACA of INQUIRY is 0). */
+/** Those ScsiTarget carries out. */
 export const supportedTaskManagementFunctions: readonly TaskManagementFunction[] = [
   TaskManagementFunction.abortTask,
   TaskManagementFunction.abortTaskSet,
+  TaskManagementFunction.clearAca,
   TaskManagementFunction.clearTaskSet,
   TaskManagementFunction.logicalUnitReset,
   TaskManagementFunction.targetWarmReset,

@@ -1,5 +1,9 @@
 /** What a logical unit may have to remember over a restart. */
-export type UnitRecordName = "medium-operation" | "identifying-information" | "identifying-text"
+export type UnitRecordName =
+  | "medium-operation"
+  | "identifying-information"
+  | "identifying-text"
+  | "mode-pages"
 
 /** Small things a logical unit must not forget, each replaced as a whole or not at all. */
 export interface UnitRecords {

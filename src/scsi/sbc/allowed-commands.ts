@@ -5,6 +5,9 @@ import { MaintenanceIn, OperationCode, ServiceActionIn16 } from "../spec/operati
 /** Caching, Control and Informational Exceptions Control: pages that can be read during a sanitize operation. */
 const MODE_PAGES: readonly number[] = [0x08, 0x0a, 0x1c]
 
+/** The log page that can be read then. */
+const TEMPERATURE_PAGE = 0x0d
+
 /** Commands allowed during sanitize (SBC-4 §4.11.2), as far as they are supported otherwise. */
 export function allowedDuringSanitize(cdb: Uint8Array): boolean {
   switch (cdb[0]) {
@@ -25,6 +28,8 @@ export function allowedDuringSanitize(cdb: Uint8Array): boolean {
     case OperationCode.modeSense6:
     case OperationCode.modeSense10:
       return MODE_PAGES.includes(cdb[2]! & 0x3f) && cdb[3] === 0
+    case OperationCode.logSense:
+      return (cdb[2]! & 0x3f) === TEMPERATURE_PAGE && cdb[3] === 0
     default:
       return false
   }
@@ -47,8 +52,10 @@ const NO_BLOCK_ACCESS: readonly number[] = [
   OperationCode.sendDiagnostic,
   OperationCode.maintenanceIn,
   OperationCode.maintenanceOut,
-  ...[0x4c, 0x4d], // LOG SELECT, LOG SENSE
-  ...[0x5e, 0x5f], // PERSISTENT RESERVE IN and OUT
+  OperationCode.logSelect,
+  OperationCode.logSense,
+  OperationCode.persistentReserveIn,
+  OperationCode.persistentReserveOut,
 ]
 
 /**

@@ -37,6 +37,7 @@ const compareThenWrite = (
   eachDataOut(task, 2 * half, (_at, data) =>
     unit.medium.alone(offset, half, task, async () => {
       await compareRun(task, unit, offset, data.subarray(0, half), 0)
+      unit.counters.writtenBytes += half
       await unit.medium.writeHeld(offset, data.subarray(half), fua, task)
     }),
   )
@@ -53,6 +54,7 @@ export function orWrite(task: Task, unit: DiskUnit, lba: number, blocks: number,
       await eachPieceRead(task, unit, offset + at, data.length, (from, stored) => {
         for (let i = 0; i < stored.length; i++) data[from + i]! |= stored[i]!
       })
+      unit.counters.writtenBytes += data.length
       await unit.medium.writeHeld(offset + at, data, fua, task)
     }),
   )

@@ -1,10 +1,12 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
 import { noMedium } from "../../backstore/no-medium.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
+import type { Completion } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
 import {
   ATOMIC_WRITE_BYTES_MAX,
   COMMAND_TRANSFER_BYTES_MAX,
+  SELF_TEST_BYTES_PER_SECOND,
   TRANSFER_STEP_BYTES,
   WRITE_SAME_BYTES_MAX,
 } from "../../base/limits.ts"
@@ -12,8 +14,11 @@ import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { LogPage } from "../sam/log-page.ts"
 import type { ModePage } from "../sam/mode-page.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
+import { restorePages } from "../sam/saved-pages.ts"
+import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
 import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
@@ -22,9 +27,11 @@ import { CopyManager } from "./copy/copy-manager.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
+import { diskLogPages } from "./log-pages.ts"
 import { MediumOperations } from "./medium-operations.ts"
 import { diskModePages } from "./mode-pages.ts"
-import { DESCRIPTOR_IN_PAGE, ProvisioningThreshold } from "./provisioning-threshold.ts"
+import { DESCRIPTOR_IN_PAGE, exponentMin, ProvisioningThreshold } from "./provisioning-threshold.ts"
+import { selfTest } from "./self-test.ts"
 import { Tray } from "./tray.ts"
 import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
 import { UndoableWrites } from "./undoable-writes.ts"
@@ -54,8 +61,8 @@ export interface DiskUnitOptions {
    */
   readonly removable?: boolean
   /**
-   * Where it keeps what must outlive a restart. Without, identifying information isn't offered, nor are SANITIZE and FORMAT
-   * UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
+   * Where it keeps what must outlive a restart. Without, mode pages can't be saved and identifying information isn't offered,
+   * nor are SANITIZE and FORMAT UNIT unless the device is volatile: a restart would forget that the medium is half sanitized.
    */
   readonly records?: UnitRecords
   /** Makes atomic writes possible; nothing may be pending in it. Without, they are offered on volatile devices only. */
@@ -99,6 +106,7 @@ export class DiskUnit extends LogicalUnit {
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages: readonly ModePage[]
+  override readonly logPages: readonly LogPage[] = diskLogPages
   readonly peripheralDeviceType: number = 0x00
   override readonly thirdPartyCopy: boolean = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
@@ -159,6 +167,7 @@ export class DiskUnit extends LogicalUnit {
     const countable = this.thin && !this.removable && device.usedBytes !== undefined
     this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
     this.modePages = diskModePages(countable)
+    restorePages(this)
     this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
     this.operations.resume()
   }
@@ -206,6 +215,11 @@ export class DiskUnit extends LogicalUnit {
   start(): void {
     if (this.tray?.loaded === false) throw this.tray.notPresent()
     this.stopped = false
+  }
+
+  /** THRESHOLD EXPONENT: a threshold set is of 2 to the power of it logical blocks (SBC-3, VPD page B2h, log page 0Ch). */
+  get thresholdExponent(): number {
+    return this.threshold?.exponent ?? exponentMin(this.blocks)
   }
 
   /** WCE: acknowledged writes may be lost with the power. */
@@ -295,6 +309,18 @@ export class DiskUnit extends LogicalUnit {
 
   override get volatileCache(): boolean {
     return this.device.features.writeCache
+  }
+
+  override selfTest(run: SelfTestRun): Completion {
+    return selfTest(this, run)
+  }
+
+  override get extendedSelfTestSeconds(): number {
+    return Math.max(1, Math.ceil((this.blocks * this.blockBytes) / SELF_TEST_BYTES_PER_SECOND))
+  }
+
+  protected override cancelSelfTest(run: SelfTestRun): void {
+    this.device.cancel(run)
   }
 
   override cancelMedia(task: Task): void {

@@ -2,6 +2,7 @@ import { BlockError } from "../../backstore/block-device.ts"
 import { type Clock, sleep } from "../../base/clock.ts"
 import type { Command } from "../sam/command.ts"
 import type { CommandRestriction } from "../sam/command-restriction.ts"
+import { SelfTestResult } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import type { UnitRecords } from "../sam/unit-records.ts"
 import { OperationCode } from "../spec/operation-code.ts"
@@ -71,8 +72,8 @@ export class MediumOperations implements CommandRestriction {
   }
 
   /**
-   * Begins an operation and, unless `immediate`, waits for its end. All other commands are terminated. Rejects with
-   * SenseError: one is in progress already, it can't be remembered, or it failed.
+   * Begins an operation and, unless `immediate`, waits for its end. All other commands are terminated, and so is a self-test
+   * (SPC-4 table 105). Rejects with SenseError: one is in progress already, it can't be remembered, or it failed.
    */
   async start(task: Task, mark: OperationMark, immediate: boolean): Promise<void> {
     if (this.#running) throw inProgress(this.#mark ?? mark, this.#progress)
@@ -85,6 +86,7 @@ export class MediumOperations implements CommandRestriction {
       throw notRemembered(error)
     }
     const allowed = mark.operation === "sanitize" ? allowedDuringSanitize : allowedDuringFormat
+    this.#unit.abortSelfTest(SelfTestResult.abortedOtherwise)
     void this.#unit.terminateTasks(inProgress(mark, 0), (other) => other === task || allowed(other.cdb))
     const ended = this.#run(mark)
     if (immediate || task.state === "aborted") return

@@ -54,7 +54,7 @@ const cachingPage: ModePage<DiskUnit> = {
     const enable = (page[0]! & WCE) !== 0
     unit.medium.writeThrough = unit.device.features.writeCache && !enable
     // What was acknowledged out of the cache is now expected to be stable.
-    if (!enable) return unit.medium.flush(task)
+    if (!enable && task) return unit.medium.flush(task)
   },
 }
 

@@ -16,6 +16,9 @@ const INCREASING = 0x01
 const USED_RESOURCES = 0x02
 const SET_BYTES = 1024 * 1024
 
+/** The smallest THRESHOLD EXPONENT with which 32 bits can count the threshold sets of so many blocks. */
+export const exponentMin = (blocks: number): number => Math.max(0, Math.ceil(Math.log2(blocks + 1)) - 32)
+
 /**
  * The one threshold of a thin unit whose device tells how much storage it takes (SBC-4 §4.7.3.7): when more blocks than
  * that have storage, each nexus gets THIN PROVISIONING SOFT THRESHOLD REACHED, once, until their number has been lower.
@@ -39,10 +42,10 @@ export class ProvisioningThreshold {
     this.#clock = clock
   }
 
-  /** THRESHOLD EXPONENT: a threshold set is of 2 to the power of it logical blocks. 32 bits can count the medium's. */
+  /** THRESHOLD EXPONENT. */
   get exponent(): number {
     const { blockBytes, blocks } = this.#unit
-    return Math.max(Math.log2(SET_BYTES / blockBytes), Math.ceil(Math.log2(blocks + 1)) - 32)
+    return Math.max(Math.log2(SET_BYTES / blockBytes), exponentMin(blocks))
   }
 
   /** LBPERE. */

@@ -14,6 +14,7 @@ export const FUA = 0x08 | 0x02
  * before they are read.
  */
 export function read(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
+  unit.counters.readCommands++
   unit.checkRead(task, lba, blocks)
   const bytes = blocks * unit.blockBytes
   task.dataInBytes = bytes
@@ -37,17 +38,25 @@ function readStep(task: Task, unit: DiskUnit, offset: number, buffer: DataBuffer
     buffer.release()
     throw error
   }
-  if (isPromise(done)) return sendAfter(done, task, buffer, bytes)
+  if (isPromise(done)) return sendAfter(done, task, unit, buffer, bytes)
+  unit.counters.readBytes += bytes
   task.sendDataIn(0, buffer, bytes, true)
 }
 
-async function sendAfter(done: Promise<void>, task: Task, buffer: DataBuffer, bytes: number): Promise<void> {
+async function sendAfter(
+  done: Promise<void>,
+  task: Task,
+  unit: DiskUnit,
+  buffer: DataBuffer,
+  bytes: number,
+): Promise<void> {
   try {
     await done
   } catch (error) {
     buffer.release()
     throw error
   }
+  unit.counters.readBytes += bytes
   task.sendDataIn(0, buffer, bytes, true)
 }
 
@@ -74,6 +83,7 @@ async function readSteps(
         buffer.release()
         throw error
       }
+      unit.counters.readBytes += part
       task.sendDataIn(at, buffer, part, at + part === bytes)
     }
   } finally {
@@ -83,13 +93,17 @@ async function readSteps(
 
 /** WRITE (SBC-3 §5.33 to 5.35, SBC-2 for 6 bytes). */
 export function write(task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number): Completion {
+  unit.counters.writeCommands++
   unit.checkWrite(task, lba, blocks)
   const bytes = dataOutBytes(task, unit, blocks * unit.blockBytes)
   if (bytes === 0) return
   const offset = lba * unit.blockBytes
   const fua = (flags & FUA) !== 0
   if (bytes > TRANSFER_STEP_BYTES) {
-    return eachDataOut(task, bytes, (at, data) => unit.medium.write(offset + at, data, fua, task))
+    return eachDataOut(task, bytes, (at, data) => {
+      unit.counters.writtenBytes += data.length
+      return unit.medium.write(offset + at, data, fua, task)
+    })
   }
   const buffer = task.receiveDataOut(0, bytes)
   if (isPromise(buffer)) return buffer.then((later) => writeStep(task, unit, offset, later, bytes, fua))
@@ -104,6 +118,7 @@ function writeStep(
   bytes: number,
   fua: boolean,
 ): Completion {
+  unit.counters.writtenBytes += bytes
   let done: Completion
   try {
     done = unit.medium.write(offset, bytesOf(buffer, bytes), fua, task)

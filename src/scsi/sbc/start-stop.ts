@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
+import { SelfTestResult } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 
@@ -22,6 +23,7 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
   const modifier = cdb[3]! & 0x0f
   if (modifier !== 0) throw invalidFieldInCdb("no POWER CONDITION MODIFIER is known", 3, 3)
   const flush = (cdb[4]! & NO_FLUSH) === 0
+  unit.abortSelfTest(SelfTestResult.abortedOtherwise) // SPC-4 table 105
   switch (condition) {
     case PowerCondition.startValid:
       if ((cdb[4]! & LOEJ) !== 0) return moveTray(task, unit)
@@ -48,7 +50,9 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
  */
 async function stop(task: Task, unit: DiskUnit, flush: boolean): Promise<void> {
   if (flush) await unit.medium.flush(task)
-  if (unit.tray === undefined) unit.stopped = true
+  if (unit.tray !== undefined) return
+  if (!unit.stopped) unit.counters.stops++
+  unit.stopped = true
 }
 
 /** A power condition changes nothing about where the medium is. */

@@ -4,6 +4,7 @@ import type { Clock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
 import { ABORT_DEADLINE_MS } from "../../base/limits.ts"
 import type { Nexus } from "../sam/nexus.ts"
+import { SelfTestResult } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
@@ -172,8 +173,9 @@ export class Tray {
   /** What is under way ends as what comes later does. START STOP UNIT goes on: it is this movement, or waits for it. */
   async #endTasks(): Promise<void> {
     const unit = this.#unit
+    unit.abortSelfTest(SelfTestResult.abortedOtherwise)
     const moves = ({ cdb }: Task): boolean => cdb[0] === OperationCode.startStopUnit
-    const ended = Promise.all([unit.terminateTasks(this.notPresent(), moves), unit.evictGuests()])
+    const ended = unit.guests.evict(undefined, unit.terminateTasks(this.notPresent(), moves))
     // An initiator that owes a task its data doesn't hold up the tray for ever.
     const deadline = this.#clock.after(ABORT_DEADLINE_MS, "tray", () => unit.dropUnanswered())
     await ended

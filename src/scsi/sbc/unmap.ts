@@ -23,6 +23,7 @@ interface UnmapDescriptor {
  * of no blocks, are no error.
  */
 export function unmap(task: Task, unit: DiskUnit): Completion {
+  unit.counters.writeCommands++
   unit.checkWritable()
   const listBytes = u16(task.cdb, 7)
   task.dataOutBytes = listBytes

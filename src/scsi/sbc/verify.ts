@@ -33,14 +33,19 @@ export function verify(task: Task, unit: DiskUnit, lba: number, blocks: number, 
 
 async function readAll(task: Task, unit: DiskUnit, offset: number, bytes: number): Promise<void> {
   await unit.medium.settle(task)
-  await eachPieceRead(task, unit, offset, bytes, () => {})
+  await eachPieceRead(task, unit, offset, bytes, (_at, { length }) => {
+    unit.counters.verifiedBytes += length
+  })
 }
 
 async function compareAll(task: Task, unit: DiskUnit, offset: number, bytes: number): Promise<void> {
   await unit.medium.settle(task)
-  await eachDataOut(task, bytes, (at, data) =>
-    unit.medium.steady(offset + at, data.length, task, () => compareRun(task, unit, offset + at, data, at)),
-  )
+  await eachDataOut(task, bytes, (at, data) => {
+    unit.counters.verifiedBytes += data.length
+    return unit.medium.steady(offset + at, data.length, task, () =>
+      compareRun(task, unit, offset + at, data, at),
+    )
+  })
 }
 
 async function compareEach(task: Task, unit: DiskUnit, offset: number, bytes: number): Promise<void> {
@@ -48,6 +53,7 @@ async function compareEach(task: Task, unit: DiskUnit, offset: number, bytes: nu
   if (task.dataOutBytesMax < unit.blockBytes) throw wrongDataOutLength("VERIFY needs one whole block of data")
   await unit.medium.settle(task)
   const compareWith = (block: Uint8Array) => (at: number, stored: Uint8Array) => {
+    unit.counters.verifiedBytes += stored.length
     for (let from = 0; from < stored.length; from += block.length) {
       compare(block, stored.subarray(from, from + block.length), at + from)
     }
@@ -83,6 +89,7 @@ export function writeAndVerify(
   flags: number,
 ): Completion {
   const byteCheck = byteCheckOf(flags)
+  unit.counters.writeCommands++
   if (byteCheck > 1) {
     throw invalidFieldInCdb("WRITE AND VERIFY knows BYTCHK 00b and 01b only", flagsFieldOf(task.cdb), 2)
   }
@@ -92,6 +99,7 @@ export function writeAndVerify(
   const offset = lba * unit.blockBytes
   return eachDataOut(task, bytes, (at, data) =>
     unit.medium.alone(offset + at, data.length, task, async () => {
+      unit.counters.writtenBytes += data.length
       await unit.medium.writeHeld(offset + at, data, true, task)
       if (byteCheck === 1) await compareRun(task, unit, offset + at, data, at)
       else await eachPieceRead(task, unit, offset + at, data.length, () => {})

@@ -51,7 +51,7 @@ const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
 const logicalBlockProvisioningPage = (unit: DiskUnit): Uint8Array =>
   page(4, (view) => {
     if (!unit.thin) return
-    view.setUint8(4, unit.threshold?.exponent ?? 0)
+    view.setUint8(4, unit.thresholdExponent)
     view.setUint8(5, 0b1110_0100) // LBPU, LBPWS, LBPWS10; LBPRZ 001b: unmapped blocks read as zeroes
     view.setUint8(6, 0x02) // PROVISIONING TYPE: thin
   })

@@ -13,6 +13,7 @@ import { eachDataOut } from "./transfer.ts"
 export function writeAtomic(task: Task, unit: DiskUnit): Completion {
   const lba = u64(task.cdb, 2)
   const blocks = u16(task.cdb, 12)
+  unit.counters.writeCommands++
   unit.checkWrite(task, lba, blocks)
   if (blocks > unit.limits.atomicWriteBlocks) {
     throw invalidFieldInCdb(`at most ${unit.limits.atomicWriteBlocks} blocks can be written atomically`, 12)
@@ -23,7 +24,8 @@ export function writeAtomic(task: Task, unit: DiskUnit): Completion {
     throw wrongDataOutLength(`${blocks} blocks need ${bytes} bytes, not ${task.dataOutBytesMax}`)
   }
   if (blocks === 0) return
-  return eachDataOut(task, bytes, (_at, data) =>
-    unit.medium.writeAtomically(lba * unit.blockBytes, data, task),
-  )
+  return eachDataOut(task, bytes, (_at, data) => {
+    unit.counters.writtenBytes += data.length
+    return unit.medium.writeAtomically(lba * unit.blockBytes, data, task)
+  })
 }

@@ -1,6 +1,8 @@
 import type { Command } from "../sam/command.ts"
 import { reportLunsCommand } from "../sam/report-luns.ts"
 import { inquiry } from "./inquiry.ts"
+import { logSelectCommand } from "./log-select.ts"
+import { logSenseCommand } from "./log-sense.ts"
 import { modeSelectCommands } from "./mode-select.ts"
 import { modeSenseCommands } from "./mode-sense.ts"
 import { persistentReserveCommands } from "./persistent-reserve/index.ts"
@@ -22,6 +24,8 @@ export const spcCommands: readonly Command[] = [
   ...reserveReleaseCommands,
   ...persistentReserveCommands,
   sendDiagnostic,
+  logSelectCommand,
+  logSenseCommand,
   preventAllowMediumRemoval,
   reportLunsCommand,
   reportSupportedOperationCodes,

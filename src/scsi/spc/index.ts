@@ -1,5 +1,6 @@
 export { spcCommands } from "./commands.ts"
 export { identifyingInformationCommands } from "./identifying-information.ts"
 export { type DerivedNames, deriveNames } from "./identity.ts"
+export { spcLogPages } from "./log-pages.ts"
 export { spcModePages } from "./mode-pages.ts"
 export { spcVpdPages } from "./vpd.ts"

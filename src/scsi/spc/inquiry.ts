@@ -13,6 +13,7 @@ const STANDARD_BYTES = 96
 const VERSION_SPC4 = 0x06
 /** HISUP: LUNs are addressed hierarchically; RESPONSE DATA FORMAT 2. */
 const HISUP_FORMAT_2 = 0x12
+const NORMACA = 0x20
 /** 3PC. */
 const THIRD_PARTY_COPY = 0x08
 const CMDQUE = 0x02
@@ -39,7 +40,7 @@ function standardData(unit: LogicalUnit): Uint8Array {
   data[0] = peripheralDeviceType
   data[1] = removable ? RMB : 0
   data[2] = VERSION_SPC4
-  data[3] = HISUP_FORMAT_2
+  data[3] = (unit.normalAca ? NORMACA : 0) | HISUP_FORMAT_2
   data[4] = STANDARD_BYTES - 5
   if (unit.thirdPartyCopy) data[5]! |= THIRD_PARTY_COPY
   data[7] = CMDQUE

@@ -5,11 +5,13 @@ import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-err
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import type { ModePage } from "../sam/mode-page.ts"
 import { parameterListLengthError, receiveParameterList } from "../sam/parameter-data.ts"
+import { savePages } from "../sam/saved-pages.ts"
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc } from "../spec/sense.ts"
 
 const PF = 0x10
+const SP = 0x01
 const SPF = 0x40
 const LONGLBA = 0x01
 
@@ -28,8 +30,8 @@ interface Change {
 }
 
 /**
- * MODE SELECT (SPC-4 §6.9, 6.10). The whole list is checked before anything is changed. SP isn't in the usage: nothing
- * can be saved.
+ * MODE SELECT (SPC-4 §6.9, 6.10). The whole list is checked before anything is changed. With SP all pages that can be are
+ * saved, those of the list and the others.
  */
 async function modeSelect(
   task: Task,
@@ -39,8 +41,10 @@ async function modeSelect(
 ): Promise<void> {
   if ((task.cdb[1]! & PF) === 0)
     throw invalidFieldInCdb("the parameter list is in page format only: set PF", 1, 4)
+  if ((task.cdb[1]! & SP) !== 0 && unit.records === undefined)
+    throw invalidFieldInCdb("mode pages can't be saved", 1, 0)
   const list = await receiveParameterList(task, listBytes, MODE_PARAMETERS_BYTES_MAX)
-  if (list.length === 0) return
+  if (list.length === 0) return (task.cdb[1]! & SP) !== 0 ? savePages(unit) : undefined
   const layout = layoutOf(list, headerBytes)
   const changes = changesIn(list, layout.descriptorAt + layout.descriptorBytes, unit)
   if (layout.descriptorBytes > 0) {
@@ -51,6 +55,7 @@ async function modeSelect(
     await page.select?.(unit, values, task)
     unit.establishUnitAttention(Asc.modeParametersChanged, { except: task.nexus })
   }
+  if ((task.cdb[1]! & SP) !== 0) await savePages(unit)
 }
 
 /** MODE DATA LENGTH is reserved here, MEDIUM TYPE and the DEVICE-SPECIFIC PARAMETER say nothing to a disk. */
@@ -73,8 +78,10 @@ function changesIn(list: Uint8Array, pagesAt: number, unit: LogicalUnit): Change
   for (let at = pagesAt; at < list.length; ) {
     const { page, valuesAt } = pageAt(list, at, unit)
     const values = list.subarray(valuesAt, valuesAt + page.bytes)
-    if (differs(values, page.current(unit), changeableBits(page, unit), valuesAt))
+    if (differs(values, page.current(unit), changeableBits(page, unit), valuesAt)) {
+      page.check?.(unit, values, valuesAt)
       changes.push({ page, values })
+    }
     at = valuesAt + page.bytes
   }
   return changes
@@ -127,14 +134,14 @@ export const modeSelectCommands: readonly Command[] = [
   {
     name: "MODE SELECT (6)",
     opcode: OperationCode.modeSelect6,
-    usage: [OperationCode.modeSelect6, PF, 0, 0, 0xff, 0],
+    usage: [OperationCode.modeSelect6, PF | SP, 0, 0, 0xff, 0],
     access: "write",
     execute: (task, unit) => modeSelect(task, unit, task.cdb[4]!, 4),
   },
   {
     name: "MODE SELECT (10)",
     opcode: OperationCode.modeSelect10,
-    usage: [OperationCode.modeSelect10, PF, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
+    usage: [OperationCode.modeSelect10, PF | SP, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
     access: "write",
     execute: (task, unit) => modeSelect(task, unit, u16(task.cdb, 7), 8),
   },

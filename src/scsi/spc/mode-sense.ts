@@ -5,6 +5,7 @@ import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import type { ModePage } from "../sam/mode-page.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
+import { isSaveable, savedPage } from "../sam/saved-pages.ts"
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
@@ -14,6 +15,7 @@ const DBD = 0x08
 const ALL_PAGES = 0x3f
 const ALL_SUBPAGES = 0xff
 const SPF = 0x40
+const PS = 0x80
 /** PC: which values are asked for. */
 const SAVED = 3
 const MODE_DATA_6_BYTES_MAX = 256
@@ -52,11 +54,11 @@ function pagesAskedFor(unit: LogicalUnit, cdb: Uint8Array): Uint8Array[] {
   const control = cdb[2]! >> 6
   const code = cdb[2]! & 0x3f
   const subpage = cdb[3]!
-  if (control === SAVED) {
+  if (control === SAVED && unit.records === undefined) {
     throw new SenseError(
       SenseKey.illegalRequest,
       Asc.savingParametersNotSupported,
-      "there are no saved mode pages",
+      "mode pages can't be saved",
     )
   }
   if (code === ALL_PAGES && subpage !== 0 && subpage !== ALL_SUBPAGES) {
@@ -79,13 +81,15 @@ const VALUES = [
   (page: ModePage, unit: LogicalUnit) => page.current(unit),
   (page: ModePage, unit: LogicalUnit) => page.changeable?.(unit) ?? new Uint8Array(page.bytes),
   (page: ModePage, unit: LogicalUnit) => page.defaults(unit),
+  (page: ModePage, unit: LogicalUnit) => savedPage(unit, page) ?? page.defaults(unit),
 ] as const
 
-/** PS stays 0: no page can be saved. */
+/** PS: MODE SELECT can save the page. */
 function wholePage(unit: LogicalUnit, page: ModePage, control: number): Uint8Array {
   const values = VALUES[control]!(page, unit)
-  if (page.subpage === undefined) return Uint8Array.of(page.code, page.bytes, ...values)
-  return Uint8Array.of(SPF | page.code, page.subpage, page.bytes >> 8, page.bytes & 0xff, ...values)
+  const code = (isSaveable(unit, page) ? PS : 0) | page.code
+  if (page.subpage === undefined) return Uint8Array.of(code, page.bytes, ...values)
+  return Uint8Array.of(SPF | code, page.subpage, page.bytes >> 8, page.bytes & 0xff, ...values)
 }
 
 const totalBytes = (pages: readonly Uint8Array[]): number => pages.reduce((sum, page) => sum + page.length, 0)

@@ -1,5 +1,6 @@
 import type { Completion } from "../../base/completion.ts"
 import { putU16, putU32, u16, u32 } from "../cdb/fields.ts"
+import { controlByteAt, NACA } from "../sam/aca.ts"
 import type { Command } from "../sam/command.ts"
 import type { CommandTable } from "../sam/command-table.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
@@ -85,9 +86,11 @@ function oneCommand(command: Command | undefined, timeouts: boolean): Uint8Array
   return data
 }
 
-/** CDB USAGE DATA: masks, but for the operation code and the service action, which stand there themselves. */
-function usageData({ opcode, serviceAction, usage }: Command): Uint8Array {
+/** CDB USAGE DATA: masks, but for the operation code and the service action, which stand there themselves; with NACA. */
+function usageData(command: Command): Uint8Array {
+  const { opcode, serviceAction, usage } = command
   const data = Uint8Array.from(usage)
+  data[controlByteAt(opcode, command)]! |= NACA
   data[0] = opcode
   if (serviceAction === undefined) return data
   if (opcode === OperationCode.variableLength) putU16(data, 8, serviceAction)

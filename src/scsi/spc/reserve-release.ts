@@ -11,7 +11,7 @@ const inTurn =
   (task: Task, unit: LogicalUnit): Completion =>
     unit.reservation.turns.take(() => {
       if (task.state === "aborted" || act(task, unit)) return
-      task.sendCommandComplete(Status.reservationConflict)
+      unit.refuse(task, Status.reservationConflict)
     })
 
 const reserve = inTurn((task, unit) => unit.reservation.reserve(task.nexus))

@@ -99,6 +99,7 @@ const extendedInquiryData: VpdPage = {
     data[1] = TASK_ATTRIBUTES
     data[2] = unit.volatileCache ? V_SUP : 0
     data[3] = LUICLR
+    putU16(data, 6, Math.min(Math.ceil(unit.extendedSelfTestSeconds / 60), 0xffff))
     return data
   },
 }

@@ -30,6 +30,8 @@ export const OperationCode = {
   readDiscInformation: 0x51,
   readTrackInformation: 0x52,
   sanitize: 0x48,
+  logSelect: 0x4c,
+  logSense: 0x4d,
   modeSelect10: 0x55,
   reserve10: 0x56,
   release10: 0x57,

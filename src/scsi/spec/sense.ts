@@ -27,7 +27,9 @@ export const Asc = {
   logicalUnitNotReadyInitializingCommandRequired: 0x0402,
   logicalUnitNotReadyFormatInProgress: 0x0404,
   logicalUnitNotReadySanitizeInProgress: 0x041b,
+  selfTestInProgress: 0x0409,
   unreachableCopyTarget: 0x0804,
+  warningBackgroundSelfTestFailed: 0x0b03,
   writeError: 0x0c00,
   thirdPartyDeviceFailure: 0x0d01,
   copyTargetDeviceNotReachable: 0x0d02,
@@ -68,10 +70,15 @@ export const Asc = {
   itNexusLoss: 0x2907,
   parametersChanged: 0x2a00,
   modeParametersChanged: 0x2a01,
+  logParametersChanged: 0x2a02,
   reservationsPreempted: 0x2a03,
   reservationsReleased: 0x2a04,
   registrationsPreempted: 0x2a05,
   capacityDataHasChanged: 0x2a09,
+  commandSequenceError: 0x2c00,
+  previousBusyStatus: 0x2c07,
+  previousTaskSetFullStatus: 0x2c08,
+  previousReservationConflictStatus: 0x2c09,
   commandsClearedByAnotherInitiator: 0x2f00,
   commandsClearedByDeviceServer: 0x2f02,
   mediumFormatCorrupted: 0x3100,
@@ -83,6 +90,7 @@ export const Asc = {
   mediumNotPresent: 0x3a00,
   mediumNotPresentTrayClosed: 0x3a01,
   mediumNotPresentTrayOpen: 0x3a02,
+  logicalUnitFailedSelfTest: 0x3e03,
   reportedLunsDataHasChanged: 0x3f0e,
   inquiryDataHasChanged: 0x3f03,
   deviceIdentifierChanged: 0x3f05,
@@ -95,6 +103,8 @@ export const Asc = {
   overlappedCommandsAttempted: 0x4e00,
   insufficientRegistrationResources: 0x5504,
   insufficientResourcesToCreateRod: 0x550c,
+  thresholdConditionMet: 0x5b01,
+  failurePredictionThresholdExceededFalse: 0x5dff,
   illegalModeForThisTrack: 0x6400,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]
@@ -113,7 +123,7 @@ export interface SenseDetail {
     readonly byte: number
     readonly bit?: number
   }
-  /** PROGRESS INDICATION of NOT READY and NO SENSE, in 65536ths: 0 to 65535 (SPC-4 §4.5.2.4.4). */
+  /** The progress indication of something that goes on, in 65536ths (SPC-4 §4.5.2.4.4); with NO SENSE and NOT READY. */
   readonly progress?: number
   /**
    * COMMAND-SPECIFIC INFORMATION; of a copy: the segment's number (SPC-4 §5.17.7.4); of REASSIGN BLOCKS: the first LBA that
@@ -195,10 +205,13 @@ function encodeFixed({ key, asc, detail, deferred }: Sense): Uint8Array {
   return bytes
 }
 
-const tellsProgress = (key: SenseKey): boolean => key === SenseKey.notReady || key === SenseKey.noSense
-
 const hasFieldPointer = (key: SenseKey): boolean =>
   key === SenseKey.illegalRequest || key === SenseKey.copyAborted
+
+const tellsProgress = (key: SenseKey): boolean => key === SenseKey.noSense || key === SenseKey.notReady
+
+const isKeySpecific = (key: SenseKey, { field, progress }: SenseDetail): boolean =>
+  hasFieldPointer(key) ? field !== undefined : tellsProgress(key) && progress !== undefined
 
 function encodeDescriptors(sense: Sense): Uint8Array {
   const { key, asc, deferred } = sense
@@ -219,7 +232,7 @@ function encodeDescriptors(sense: Sense): Uint8Array {
 }
 
 function senseDescriptors({ key, detail }: Sense): Uint8Array[] {
-  const { information, commandSpecific, field, forwarded, progress } = detail
+  const { information, commandSpecific, forwarded } = detail
   const descriptors: Uint8Array[] = []
   if (information !== undefined) {
     const descriptor = senseDescriptor(0x00, INFORMATION_DESCRIPTOR_BYTES)
@@ -238,7 +251,7 @@ function senseDescriptors({ key, detail }: Sense): Uint8Array[] {
     }
     descriptors.push(descriptor)
   }
-  if (tellsProgress(key) ? progress !== undefined : field !== undefined && hasFieldPointer(key)) {
+  if (isKeySpecific(key, detail)) {
     const descriptor = senseDescriptor(0x02, KEY_SPECIFIC_DESCRIPTOR_BYTES)
     putKeySpecific(descriptor, 4, key, detail)
     descriptors.push(descriptor)
@@ -260,23 +273,18 @@ function senseDescriptor(type: number, lengthBytes: number): Uint8Array {
   return descriptor
 }
 
-/** The sense-key specific bytes (SPC-4 §4.5.2.4), which mean something else with each key. */
+/**
+ * SKSV with C/D (of a segment pointer: SD), BPV, BIT POINTER and FIELD POINTER (SPC-4 §4.5.2.4.2, §4.5.2.4.5), or with
+ * PROGRESS INDICATION (§4.5.2.4.4), where the sense key is of that kind.
+ */
 function putKeySpecific(bytes: Uint8Array, at: number, key: SenseKey, detail: SenseDetail): void {
-  if (hasFieldPointer(key)) return putFieldPointer(bytes, at, detail)
-  const { progress } = detail
-  if (progress === undefined || !tellsProgress(key)) return
+  if (!isKeySpecific(key, detail)) return
+  const { field, progress } = detail
   bytes[at] = 0x80
-  bytes[at + 1] = progress >> 8
-  bytes[at + 2] = progress & 0xff
-}
-
-/** SKSV, C/D (of a segment pointer: SD), BPV, BIT POINTER and FIELD POINTER (SPC-4 §4.5.2.4.2, §4.5.2.4.5). */
-function putFieldPointer(bytes: Uint8Array, at: number, { field }: SenseDetail): void {
-  if (field === undefined) return
-  bytes[at] = 0x80 | (field.in === "cdb" ? 0x40 : field.in === "segment" ? 0x20 : 0)
-  if (field.bit !== undefined) bytes[at]! |= 0x08 | field.bit
-  bytes[at + 1] = field.byte >> 8
-  bytes[at + 2] = field.byte & 0xff
+  if (tellsProgress(key)) return putU16(bytes, at + 1, progress!)
+  bytes[at]! |= field!.in === "cdb" ? 0x40 : field!.in === "segment" ? 0x20 : 0
+  if (field!.bit !== undefined) bytes[at]! |= 0x08 | field!.bit
+  putU16(bytes, at + 1, field!.byte)
 }
 
 /**
@@ -344,6 +352,11 @@ function keySpecific(bytes: Uint8Array, at: number, key: SenseKey): SenseDetail 
 
 const u32 = (bytes: Uint8Array, at: number): number =>
   ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+
+function putU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 8
+  bytes[at + 1] = value
+}
 
 function putU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24

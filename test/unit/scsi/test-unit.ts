@@ -7,7 +7,7 @@ import type { ModePage } from "../../../src/scsi/sam/mode-page.ts"
 import type { Nexus } from "../../../src/scsi/sam/nexus.ts"
 import { ScsiTarget } from "../../../src/scsi/sam/scsi-target.ts"
 import type { Task } from "../../../src/scsi/sam/task.ts"
-import { spcCommands, spcModePages, spcVpdPages } from "../../../src/scsi/spc/index.ts"
+import { spcCommands, spcLogPages, spcModePages, spcVpdPages } from "../../../src/scsi/spc/index.ts"
 import { Asc, SenseError, SenseKey } from "../../../src/scsi/spec/sense.ts"
 import { TestTask, type TestTaskOptions, testNexus } from "../../suites/scsi-task.ts"
 
@@ -84,11 +84,12 @@ export class TestUnit extends LogicalUnit {
   readonly peripheralDeviceType = 0x00
   readonly commands = commands
   readonly vpdPages = spcVpdPages
+  override readonly logPages = spcLogPages
   readonly modePages: readonly ModePage<TestUnit>[] = [...spcModePages, widgetPage]
   override readonly versionDescriptors = [0x00a0, 0x0460]
   widget = 0x22
   ready = true
-  selfTests = 0
+  testsRun = 0
   resets = 0
   readonly held: Held[] = []
   readonly cancelled: Task[] = []
@@ -119,8 +120,8 @@ export class TestUnit extends LogicalUnit {
     if (!this.ready) throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "as told")
   }
 
-  override selfTest(): void {
-    this.selfTests++
+  override selfTest(): Completion {
+    this.testsRun++
   }
 
   override cancelMedia(task: Task): void {

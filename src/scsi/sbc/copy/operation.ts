@@ -73,7 +73,7 @@ export class CopyOperation implements Guest {
       this.outcome = this.#aborted ? { kind: "terminated" } : { kind: "failed", sense }
       throw told
     } finally {
-      for (const unit of this.#hosts) unit.dismissGuest(this)
+      for (const unit of this.#hosts) unit.guests.dismiss(this)
     }
   }
 
@@ -81,7 +81,7 @@ export class CopyOperation implements Guest {
   visit(unit: DiskUnit): void {
     if (this.#hosts.has(unit)) return
     this.#hosts.add(unit)
-    unit.admitGuest(this)
+    unit.guests.admit(this)
   }
 
   /** Ends it with `reason`; resolves when it reads and writes nothing any more. */

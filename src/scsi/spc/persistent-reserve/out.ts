@@ -1,5 +1,6 @@
 import { PERSISTENT_RESERVE_LIST_BYTES_MAX } from "../../../base/limits.ts"
 import { u32 } from "../../cdb/fields.ts"
+import { hasNaca, mayPreemptDuringAca } from "../../sam/aca.ts"
 import type { LogicalUnit } from "../../sam/logical-unit.ts"
 import { receiveParameterList } from "../../sam/parameter-data.ts"
 import type { Task } from "../../sam/task.ts"
@@ -30,7 +31,10 @@ export const persistentReserveOut =
     await unit.reservation.turns.take(async () => {
       if (task.state === "aborted") return
       const decision = action.decide(situationOf(task, unit), parameters)
-      if (decision === reservationConflict) return task.sendCommandComplete(Status.reservationConflict)
+      if (decision === reservationConflict) return unit.refuse(task, Status.reservationConflict)
+      if (action.aborts && !mayPreemptDuringAca(task, decision.preempted)) {
+        return unit.refuse(task, hasNaca(task.cdb, undefined) ? Status.acaActive : Status.busy)
+      }
       await unit.reservation.replace(decision, () => {
         tell(task, unit, decision)
         if (action.aborts) aborted = abortPreempted(task, unit, decision.preempted ?? new Set())
@@ -81,7 +85,8 @@ function abortPreempted(task: Task, unit: LogicalUnit, preempted: ReadonlySet<st
   for (const nexus of nexuses) unit.preventingRemoval.delete(nexus)
   const tasks = unit.allTasks().filter((other) => other !== task && preempted.has(other.nexus.name))
   const cleared = unit.clearTasks(tasks, task.nexus)
-  const ended = Promise.all([cleared, ...nexuses.map((nexus) => unit.evictGuests(nexus))])
+  const aca = nexuses.map((nexus) => unit.clearAca(nexus)) // SAM-5 §5.9.5
+  const ended = Promise.all([cleared, ...aca, ...nexuses.map((nexus) => unit.guests.evict(nexus))])
   const { inventory } = task.nexus
   if (inventory !== undefined) return inventory.tasksEnded(unit, ended)
   unit.dropUnanswered()

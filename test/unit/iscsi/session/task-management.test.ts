@@ -8,6 +8,7 @@ import {
   TaskManagementResponseCode,
 } from "../../../../src/iscsi/spec/index.ts"
 import { read10, write10 } from "../../../../src/scsi/cdb/block.ts"
+import { Status } from "../../../../src/scsi/spec/status.ts"
 import { type RawInitiator, senseText } from "../../../suites/raw-initiator.ts"
 import { TargetWorld } from "../../../suites/target-world.ts"
 
@@ -77,7 +78,8 @@ describe("task management functions", () => {
       [abortTaskSet, { lun: 5 }, lunDoesNotExist],
       [clearTaskSet, { lun: 5 }, lunDoesNotExist],
       [logicalUnitReset, { lun: 5 }, lunDoesNotExist],
-      [clearAca, {}, functionNotSupported],
+      [clearAca, {}, functionComplete],
+      [clearAca, { lun: 5 }, lunDoesNotExist],
       [taskReassign, { referenced: 0x9999 }, taskAllegianceReassignmentNotSupported],
       [99, {}, functionNotSupported],
       [abortTaskSet, { immediate: false }, functionComplete],
@@ -86,6 +88,30 @@ describe("task management functions", () => {
       const tag = initiator.manage(wanted, options)
       assert.equal(await response(initiator, tag), code, `function ${wanted}`)
     }
+    await world.close()
+  })
+
+  it("CLEAR ACA lets go of what a command with NACA held up", async () => {
+    const { world, initiator } = await loggedIn()
+    await initiator.clearUnitAttentions()
+    const answered = async (tag: number): Promise<number> => {
+      const { fields } = await initiator.next("SCSI Response")
+      assert.equal(fields["initiatorTaskTag"], tag)
+      return fields["status"] as number
+    }
+    const held = initiator.command(write10(0, 8), { write: 4096 })
+    const r2t = await initiator.next("Ready To Transfer (R2T)")
+    assert.equal(await answered(initiator.command(Uint8Array.of(0, 0, 0, 1, 0, 0x04))), Status.checkCondition)
+    assert.equal(await answered(initiator.command(TEST_UNIT_READY)), Status.acaActive)
+    assert.equal(await answered(initiator.command(TEST_UNIT_READY, { attribute: 4 })), Status.good)
+    initiator.answer(r2t, Buffer.alloc(4096, "held"))
+    await world.pass(1_000)
+    assert.deepEqual(initiator.unread, [])
+    assert.equal(await answered(initiator.command(TEST_UNIT_READY, { attribute: 2 })), Status.acaActive)
+    const function_ = initiator.manage(clearAca)
+    assert.equal(await answered(held), Status.good)
+    assert.equal(await response(initiator, function_), functionComplete)
+    assert.equal(await answered(initiator.command(TEST_UNIT_READY)), Status.good)
     await world.close()
   })
 

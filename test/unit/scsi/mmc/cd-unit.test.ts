@@ -15,7 +15,7 @@ describe("a CD-ROM drive", () => {
   it("is of device type 05h, removable, without a copy manager, after MMC-6", async () => {
     const { run, nexuses } = cdBench(100)
     const inquiry = good(await run(nexuses[0], [0x12, 0, 0, 0, 96, 0]))
-    assert.deepEqual([...inquiry.subarray(0, 8)], [0x05, 0x80, 0x06, 0x12, 91, 0, 0, 0x02])
+    assert.deepEqual([...inquiry.subarray(0, 8)], [0x05, 0x80, 0x06, 0x32, 91, 0, 0, 0x02])
     assert.equal(Buffer.from(inquiry).toString("latin1", 8, 32), "sanlet  CD/DVD-ROM      ")
     assert.equal(Buffer.from(inquiry).readUInt16BE(64), 0x04e0)
     const pages = good(await run(nexuses[0], [0x12, 1, 0, 0, 255, 0]))

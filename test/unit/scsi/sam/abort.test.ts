@@ -16,15 +16,8 @@ import { type Bench, CHANGE, HOLD, makeBench, own, TAKE } from "../test-unit.ts"
 
 const { functionComplete, taskDoesNotExist, lunDoesNotExist, functionNotSupported, functionRejected } =
   TaskManagementServiceResponse
-const {
-  abortTask,
-  abortTaskSet,
-  clearTaskSet,
-  logicalUnitReset,
-  targetWarmReset,
-  targetColdReset,
-  clearAca,
-} = TaskManagementFunction
+const { abortTask, abortTaskSet, clearTaskSet, logicalUnitReset, targetWarmReset, targetColdReset } =
+  TaskManagementFunction
 const { unitAttention } = SenseKey
 
 interface Request {
@@ -229,9 +222,8 @@ describe("resets", () => {
     }
   })
 
-  test("CLEAR ACA, functions unknown, and a nexus that isn't there", async () => {
+  test("functions unknown, and a nexus that isn't there", async () => {
     const bench = makeBench()
-    assert.equal(await manage(bench, clearAca), functionNotSupported)
     assert.equal(await manage(bench, 8), functionNotSupported)
     assert.equal(await manage(bench, 77), functionNotSupported)
     await bench.target.detachNexus(bench.nexus)

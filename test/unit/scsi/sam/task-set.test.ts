@@ -113,4 +113,21 @@ describe("task set", () => {
       }),
     )
   })
+
+  test("what goes ahead of others waits no more, and keeps them waiting no longer than it runs", () => {
+    const set = new TaskSet()
+    const [first, second, third] = [simple, ordered, ordered].map(
+      (attribute) => new TestTask(nexus, cdb, { attribute }),
+    )
+    assert.deepEqual([set.admit(first!), set.admit(second!), set.admit(third!)], [true, false, false])
+    set.advance(third!)
+    assert.equal(set.concerns, 1)
+    set.leave(first!)
+    assert.equal(set.next(), undefined)
+    set.leave(third!)
+    assert.equal(set.next(), second)
+    set.leave(second!)
+    assert.deepEqual([set.size, set.concerns, set.waiting], [0, 0, false])
+    assert.equal(set.admitAtOnce(first!), true)
+  })
 })

@@ -5,6 +5,7 @@ import { DelayStore } from "../../../../src/backstore/delay.ts"
 import { MemoryStore } from "../../../../src/backstore/memory.ts"
 import { THRESHOLD_POLL_MS } from "../../../../src/base/limits.ts"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
+import { logSense } from "../../../../src/scsi/cdb/index.ts"
 import { DiskUnit, type DiskUnitOptions } from "../../../../src/scsi/sbc/disk-unit.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good, TestTask, testNexus } from "../../../suites/scsi-task.ts"
@@ -159,6 +160,13 @@ describe("the provisioning threshold of a thin disk", () => {
     assert.equal(setUp({ logicalBlockBytes: 4096 }).unit.threshold?.exponent, 8)
     const page = unit.vpdPages.find(({ code }) => code === 0xb2)!
     assert.equal(page.build(unit, new TestTask(testNexus(), new Uint8Array(6)))[0], 13)
+  })
+
+  it("counts in the same sets as log page 0Ch", async () => {
+    const { run, fill } = setUp()
+    fill(5 * MiB)
+    const data = Buffer.from(good(await run(logSense(0x0c, 64))))
+    assert.equal(data.readUInt32BE(8), 5)
   })
 
   it("isn't there on a disk that isn't thin, or whose device can't tell", async () => {

@@ -4,7 +4,9 @@ import { BlockError } from "../../../../src/backstore/block-device.ts"
 import { DelayStore } from "../../../../src/backstore/delay.ts"
 import { SanletError } from "../../../../src/base/errors.ts"
 import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
+import { backgroundSelfTest, logSense, selfTest } from "../../../../src/scsi/cdb/index.ts"
 import { ScsiTarget } from "../../../../src/scsi/sam/scsi-target.ts"
+import { SelfTestResult } from "../../../../src/scsi/sam/self-tests.ts"
 import { TaskAttribute } from "../../../../src/scsi/sam/task.ts"
 import { TaskManagementFunction } from "../../../../src/scsi/sam/transport-services.ts"
 import {
@@ -27,6 +29,7 @@ const BLOCK_ERASE = 0x02
 const EXIT_FAILURE_MODE = 0x1f
 const IMMED = 0x80
 const AUSE = 0x20
+const TEMPERATURE = 0x0d
 
 const sanitize = (action: number, listBytes = 0, flags = 0): Uint8Array =>
   Uint8Array.of(0x48, flags | action, 0, 0, 0, 0, 0, listBytes >> 8, listBytes & 0xff, 0)
@@ -264,6 +267,7 @@ describe("a sanitize operation in progress", () => {
         blockCdb(0x9e, 0, 32, 0x10),
       ],
       ...[0x08, 0x0a, 0x1c].map((page) => Uint8Array.of(0x1a, 0, page, 0, 255, 0)),
+      logSense(TEMPERATURE, 64),
       Uint8Array.of(0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0),
       Uint8Array.of(0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0),
       Uint8Array.of(0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0),
@@ -274,11 +278,29 @@ describe("a sanitize operation in progress", () => {
       ...[sanitize(BLOCK_ERASE), sanitize(EXIT_FAILURE_MODE), Uint8Array.of(4, 0, 0, 0, 0, 0)],
       ...[0x3f, 0x01].map((page) => Uint8Array.of(0x1a, 0, page, 0, 255, 0)),
       ...[0x16, 0x1b, 0x1d].map((opcode) => Uint8Array.of(opcode, 0, 0, 0, 0, 0)),
+      ...[selfTest(), backgroundSelfTest(1), logSense(0x00, 64), logSense(0x2f, 64)],
+      logSense(TEMPERATURE, 64, { subpage: 0xff }),
       Uint8Array.of(0xa3, 0x05, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0),
     ]
     for (const cdb of refused) {
       checkCondition(await now(cdb), notReady, Asc.logicalUnitNotReadySanitizeInProgress)
     }
+  })
+
+  it("has ended the self-test in the background, which doesn't begin anew", async () => {
+    const { unit, clock, now, overwrite, slow } = slowDisk()
+    slow.read = () => new Promise(() => {})
+    good(await now(backgroundSelfTest(2)))
+    assert.equal(good(await now(requestSense))[3], 0x09, "self-test in progress")
+    await Promise.all([overwrite(IMMED), clock.advance(0)])
+    assert.equal(good(await now(requestSense))[3], 0x1b)
+    assert.equal(unit.selfTests.running, undefined)
+    assert.deepEqual(
+      unit.selfTests.records.map(({ result }) => result),
+      [SelfTestResult.abortedOtherwise],
+    )
+    await clock.advance(10 * STEP_MS)
+    assert.equal(good(await now(requestSense))[1], noSense)
   })
 
   it("goes on when its command is aborted, the unit is reset, and its nexus is lost", async () => {

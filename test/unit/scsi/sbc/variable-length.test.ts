@@ -1,9 +1,10 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import { BlockError } from "../../../../src/backstore/block-device.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { makeDisk, pattern } from "./disk.ts"
 
-const { illegalRequest, miscompare } = SenseKey
+const { illegalRequest, mediumError, miscompare } = SenseKey
 const READ = 0x09
 const VERIFY = 0x0a
 const WRITE = 0x0b
@@ -41,6 +42,21 @@ describe("commands of 32 bytes", () => {
       illegalRequest,
       Asc.invalidFieldInCdb,
     )
+  })
+
+  it("count as the shorter ones do", async () => {
+    const disk = makeDisk()
+    const { counters } = disk.unit
+    const dataOut = pattern(2 * 512)
+    await disk.good(cdb32(WRITE, 0, 2), { dataOut })
+    await disk.good(cdb32(WRITE_AND_VERIFY, 0, 2), { dataOut })
+    await disk.good(cdb32(READ, 0, 1))
+    await disk.good(cdb32(VERIFY, 0, 4))
+    assert.deepEqual([counters.writeCommands, counters.writtenBytes], [2, 2048])
+    assert.deepEqual([counters.readCommands, counters.readBytes, counters.verifiedBytes], [1, 512, 2048])
+    disk.device.failures.set("read", new BlockError("io", "as told"))
+    await disk.fails(cdb32(VERIFY, 0, 1), mediumError, Asc.unrecoveredReadError)
+    assert.deepEqual([counters.verifyErrors, counters.readErrors], [1, 0])
   })
 
   it("refuse every field of protection information that isn't 0", async () => {

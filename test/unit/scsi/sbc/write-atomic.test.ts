@@ -46,6 +46,13 @@ describe("WRITE ATOMIC (16)", () => {
     assert.deepEqual(sense.detail.field, { in: "cdb", byte: 12 })
   })
 
+  it("counts as a write", async () => {
+    const disk = makeDisk()
+    await disk.good(writeAtomic(3, 2), { dataOut: pattern(1024) })
+    const { writeCommands, writtenBytes, readBytes } = disk.unit.counters
+    assert.deepEqual([writeCommands, writtenBytes, readBytes], [1, 1024, 0])
+  })
+
   it("refuses what it can't do: boundaries, protection, parts, places that aren't there", async () => {
     const disk = makeDisk()
     const dataOut = new Uint8Array(1024)

@@ -14,7 +14,7 @@ describe("INQUIRY, standard data", () => {
   test("what the unit is", async () => {
     const { run } = makeBench()
     const data = good(await run(cdb.inquiry(512)))
-    assert.equal(hex(data.subarray(0, 8)), "000006125b000002")
+    assert.equal(hex(data.subarray(0, 8)), "000006325b000002")
     assert.equal(text(data.subarray(8, 36)), "ACME    " + "test unit       " + "1.0 ")
     assert.equal(data.length, 96)
     assert.equal(hex(data.subarray(58, 74)), "00a00460" + "0".repeat(24))

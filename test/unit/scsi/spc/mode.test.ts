@@ -5,6 +5,7 @@ import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { checkCondition, good } from "../../../suites/scsi-task.ts"
+import { type UnitRecordName, VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
 import { type Bench, makeBench } from "../test-unit.ts"
 
 const { illegalRequest, unitAttention } = SenseKey
@@ -13,7 +14,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"))
 
 const CONTROL = "0a0a" + "0210" + "0000" + "0000ffff" + "0000"
-const EXCEPTIONS = "1c0a" + "0800" + "0000000000000000"
+const EXCEPTIONS = "1c0a" + "0206" + "0000000000000000"
 const WIDGET = "6a050004" + "11220000"
 
 describe("MODE SENSE", () => {
@@ -38,10 +39,10 @@ describe("MODE SENSE", () => {
     const page = async (control: cdb.PageControl) =>
       hex(good(await run(cdb.modeSense6(0x0a, 255, { control })))).slice(8)
     assert.equal(await page(current), CONTROL.replace("0210", "0610"))
-    assert.equal(await page(changeable), "0a0a" + "0400" + "0840" + "000000000000")
+    assert.equal(await page(changeable), "0a0a" + "3516" + "3840" + "000000000000")
     assert.equal(await page(defaults), CONTROL)
-    const fixed = await run(cdb.modeSense6(0x1c, 255, { control: changeable }))
-    assert.equal(hex(good(fixed)).slice(8), "1c0a" + "00".repeat(10))
+    const exceptions = await run(cdb.modeSense6(0x1c, 255, { control: changeable }))
+    assert.equal(hex(good(exceptions)).slice(8), "1c0a" + "0e06" + "00".repeat(8))
     checkCondition(
       await run(cdb.modeSense6(0x0a, 255, { control: saved })),
       illegalRequest,
@@ -83,6 +84,90 @@ const select6 = (bench: Bench, list: Uint8Array, length = list.length) =>
   bench.run(cdb.modeSelect6(length), { dataOut: list })
 const select10 = (bench: Bench, list: Uint8Array) =>
   bench.run(cdb.modeSelect10(list.length), { dataOut: list })
+
+/** Records in memory. */
+class Records extends VolatileRecords {
+  fails = false
+
+  override async put(name: UnitRecordName, value: Uint8Array | undefined): Promise<void> {
+    if (this.fails) throw new Error("no room")
+    await super.put(name, value)
+  }
+
+  /** As a former release may have left them, or a fault of the store. */
+  async leave(pages: unknown): Promise<void> {
+    await this.put("mode-pages", new TextEncoder().encode(JSON.stringify(pages)))
+  }
+}
+
+describe("saved mode pages", () => {
+  const make = (): {
+    bench: Bench
+    records: Records
+    page: (control: cdb.PageControl) => Promise<string>
+  } => {
+    const records = new Records()
+    const bench = makeBench()
+    Object.defineProperty(bench.unit, "records", { value: records })
+    const page = async (control: cdb.PageControl) =>
+      hex(good(await bench.run(cdb.modeSense6(0x3f, 255, { control, subpage: 0xff })))).slice(8)
+    return { bench, records, page }
+  }
+  const save = (bench: Bench, list: Uint8Array) =>
+    bench.run(cdb.modeSelect6(list.length, true), { dataOut: list })
+
+  test("PS stands on the pages that can be saved, and SP saves them all", async () => {
+    const { bench, page } = make()
+    const before = "8a" + CONTROL.slice(2) + "9c" + EXCEPTIONS.slice(2) + "ea" + WIDGET.slice(2)
+    assert.equal(await page(current), before)
+    assert.equal(await page(saved), before, "none saved: the defaults")
+    good(await select6(bench, bytesOf("00000000" + CONTROL.replace("0210", "0610"))))
+    good(await save(bench, bytesOf("00000000" + "6a050004" + "11770000")))
+    const after = before.replace("0210", "0610").replace("1122", "1177")
+    assert.equal(await page(saved), after)
+    assert.equal(await page(current), after)
+  })
+
+  test("a reset brings back the saved values, not the defaults", async () => {
+    const { bench, page } = make()
+    good(await save(bench, bytesOf("00000000" + CONTROL.replace("0210", "2210"))))
+    good(await select6(bench, bytesOf("00000000" + CONTROL.replace("0210", "0610"))))
+    await bench.unit.reset(Asc.busDeviceResetFunction)
+    bench.unit.takeUnitAttention(bench.nexus)
+    assert.equal((await page(current)).slice(0, 8), "8a0a2210")
+    assert.equal((await page(defaults)).slice(0, 8), "8a0a0210")
+    assert.equal(bench.unit.control.separateTaskSets, true)
+  })
+
+  test("without a list SP saves what is current; what wasn't saved isn't said to be", async () => {
+    const { bench, records, page } = make()
+    bench.unit.control.descriptorSense = true
+    records.fails = true
+    checkCondition(await save(bench, new Uint8Array(0)), SenseKey.hardwareError, Asc.internalTargetFailure)
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0210")
+    records.fails = false
+    good(await save(bench, new Uint8Array(0)))
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0610")
+  })
+
+  test("bits another release could change, and reserved values, count for nothing", async () => {
+    const { records, page } = make()
+    await records.leave({ "0a/00": "ffff0840ffffffffffff", "2a/05": "1122" })
+    assert.equal((await page(saved)).slice(0, 24), "8a0a371608400000ffff0000")
+    await records.leave({ "0a/00": "021410000000ffff0000" })
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0210", "QERR 10b is reserved")
+  })
+
+  test("a record nobody understands counts as none", async () => {
+    const { records, page } = make()
+    for (const left of ["", [1], null, { "0a/00": 1 }, { "0a/00": "xyz" }, { "0a/00": null }]) {
+      await records.leave(left)
+      assert.equal((await page(saved)).slice(0, 8), "8a0a0210", JSON.stringify(left))
+    }
+    await records.put("mode-pages", Uint8Array.of(0x7b, 0xff))
+    assert.equal((await page(saved)).slice(0, 8), "8a0a0210")
+  })
+})
 
 describe("MODE SELECT", () => {
   test("what MODE SENSE gave can be given back", async () => {
@@ -148,6 +233,22 @@ describe("MODE SELECT", () => {
     const sense = checkCondition(saving, illegalRequest, Asc.invalidFieldInCdb)
     assert.deepEqual(sense.detail.field, { in: "cdb", byte: 1, bit: 0 })
     checkCondition(await bench.run([0x15, 0, 0, 0, 0, 0]), illegalRequest, Asc.invalidFieldInCdb)
+  })
+
+  test("reserved values of QERR and UA_INTLCK_CTRL are pointed at", async () => {
+    const bench = makeBench()
+    for (const [page, byte, bit] of [
+      ["0a0a 0214 0000 0000ffff 0000", 7, 2],
+      ["0a0a 0210 1000 0000ffff 0000", 8, 5],
+      ["0a0a 4210 0000 0000ffff 0000", 6, 6], // TST 010b
+      ["1c0a 0204 0000 00000000 0000", 7, 3], // MRIE 4h
+      ["1c0a 0e06 0000 00000000 0000", 6, 2], // TEST with DEXCPT
+      ["0a0a 0220 0000 0000ffff 0000", 7, 5], // QUEUE ALGORITHM MODIFIER 2h
+    ] as const) {
+      const task = await select6(bench, bytesOf(`00000000${page}`))
+      const sense = checkCondition(task, illegalRequest, Asc.invalidFieldInParameterList)
+      assert.deepEqual(sense.detail.field, { in: "parameters", byte, bit })
+    }
   })
 
   test("the block descriptor goes to the device type", async () => {

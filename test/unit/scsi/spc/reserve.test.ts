@@ -82,14 +82,4 @@ describe("the small commands", () => {
     assert.equal(unit.preventingRemoval.size, 0)
     checkCondition(send([0x1e, 0, 0, 0, 2, 0]), illegalRequest, Asc.invalidFieldInCdb)
   })
-
-  test("SEND DIAGNOSTIC runs the default self-test only", () => {
-    const { send, unit } = makeBench()
-    good(send(cdb.selfTest()))
-    assert.equal(unit.selfTests, 1)
-    good(send([0x1d, 0, 0, 0, 0, 0]))
-    assert.equal(unit.selfTests, 1)
-    checkCondition(send([0x1d, 0x20, 0, 0, 0, 0]), illegalRequest, Asc.invalidFieldInCdb)
-    checkCondition(send([0x1d, 0x10, 0, 0, 4, 0]), illegalRequest, Asc.invalidFieldInCdb)
-  })
 })

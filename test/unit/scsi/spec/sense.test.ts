@@ -95,6 +95,11 @@ describe("sense data", () => {
         detail: fc.record({ information: fc.nat(0xffff_ffff) }, { requiredKeys: [] }),
       }),
       fc.record({
+        key: fc.constantFrom(SenseKey.noSense, SenseKey.notReady),
+        asc: fc.nat(0xffff),
+        detail: fc.record({ progress: fc.nat(0xffff) }),
+      }),
+      fc.record({
         key: fc.constant(SenseKey.illegalRequest),
         asc: fc.nat(0xffff),
         detail: fc.record({ information: fc.nat(0xffff_ffff), field }, { requiredKeys: [] }),

@@ -107,7 +107,7 @@ describe("a copy that is aborted", () => {
     assert.equal(writes(bench), 8)
     assert.deepEqual(await statusOf(bench), [0x01, 0, 0])
     assert.deepEqual(
-      bench.disks.map(({ unit }) => unit.guestCount),
+      bench.disks.map(({ unit }) => unit.guests.count),
       [0, 0],
     )
   })

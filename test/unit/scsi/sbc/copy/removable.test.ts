@@ -26,7 +26,7 @@ describe("copies and removable units", () => {
     checkCondition(await copy.ended, SenseKey.copyAborted, Asc.copyTargetDeviceNotReachable)
     const writes = device.calls.filter((call) => call.startsWith("write")).length
     assert.ok(writes < 8, `${writes} of 8 steps`)
-    assert.equal(bench.disk(1).unit.guestCount, 0)
+    assert.equal(bench.disk(1).unit.guests.count, 0)
   })
 
   it("none begins at a unit without its medium", async () => {

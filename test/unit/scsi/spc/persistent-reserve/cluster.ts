@@ -114,6 +114,11 @@ export class Cluster {
     return Array.from({ length: data.getUint32(4) / 8 }, (_, i) => data.getBigUint64(8 + 8 * i))
   }
 
+  /** The same, without a command. */
+  keysNow(): bigint[] {
+    return [...this.bench.unit.reservation.persistent.registrations.values()].map(({ key }) => key)
+  }
+
   /** Key and type, as READ RESERVATION tells them. */
   reservation(nexus: Nexus): { key: bigint; type: number } | undefined {
     const data = this.#in(nexus, PersistentReserveIn.readReservation)

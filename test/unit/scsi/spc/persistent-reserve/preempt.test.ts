@@ -10,7 +10,7 @@ import { PersistentType } from "../../../../../src/scsi/spec/persistent-type.ts"
 import { Asc } from "../../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../../src/scsi/spec/status.ts"
 import type { TestTask } from "../../../../suites/scsi-task.ts"
-import { CHANGE, HOLD, own, TAKE } from "../../test-unit.ts"
+import { CHANGE, FAIL, HOLD, own, TAKE } from "../../test-unit.ts"
 import { Cluster, outcome, TestStore } from "./cluster.ts"
 
 const { register, reserve, preempt, preemptAndAbort } = PersistentReserveOut
@@ -275,6 +275,18 @@ describe("commands of a preempted nexus", () => {
     cluster.attentions(c)
     assert.deepEqual(cluster.reservation(c), { key: 3n, type })
     assert.equal(cluster.bench.unit.taskCount, 0)
+  })
+
+  test("an ACA condition is over with the nexus it is of, and otherwise stands in the way", async () => {
+    const { cluster, a, b, c } = await makeCluster()
+    const { unit } = cluster.bench
+    assert.equal(cluster.send(a, own(FAIL, 0, 0, 0, 0, 0, 0, 0, 0, 0x04)).status, Status.checkCondition)
+    assert.equal(cluster.send(c, own(CHANGE)).status, Status.busy)
+    assert.equal((await abort(cluster, c, 3n, 2n).ended).status, Status.busy)
+    assert.deepEqual([unit.hasAca, cluster.keysNow()], [true, [1n, 2n, 2n, 3n]])
+    assert.equal(outcome(await abort(cluster, c, 3n, 1n).ended), "good")
+    assert.deepEqual([unit.hasAca, cluster.keysNow()], [false, [2n, 2n, 3n]])
+    assert.equal(cluster.send(b, own(CHANGE)).status, Status.good)
   })
 
   test("medium removal is prevented no longer on behalf of those preempted", async () => {

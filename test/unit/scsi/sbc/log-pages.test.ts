@@ -1,0 +1,148 @@
+import assert from "node:assert/strict"
+import { describe, it } from "node:test"
+import { BlockError } from "../../../../src/backstore/block-device.ts"
+import * as cdb from "../../../../src/scsi/cdb/index.ts"
+import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
+import { compareAndWriteCdb, type Disk, makeDisk, pattern } from "./disk.ts"
+import { TestDevice } from "./test-device.ts"
+
+const { mediumError, miscompare } = SenseKey
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+const failure = (): BlockError => new BlockError("io", "as told")
+
+/** The counters of eight bytes of a page's parameter. */
+async function counters(disk: Disk, page: number, code: number): Promise<number[]> {
+  const data = Buffer.from(await disk.good(cdb.logSense(page, 1024)))
+  for (let at = 4; at < data.length; at += 4 + data[at + 3]!) {
+    if (data.readUInt16BE(at) !== code) continue
+    const values = data.subarray(at + 4, at + 4 + data[at + 3]!)
+    return Array.from({ length: values.length / 8 }, (_, i) => Number(values.readBigUInt64BE(8 * i)))
+  }
+  throw new Error("no such parameter")
+}
+
+const processed = async (disk: Disk, page: number): Promise<number> => (await counters(disk, page, 5))[0]!
+const uncorrected = async (disk: Disk, page: number): Promise<number> => (await counters(disk, page, 6))[0]!
+
+describe("log pages of a disk", () => {
+  it("are listed by rising code; 0Ch where blocks can be without storage", async () => {
+    assert.equal(hex(await makeDisk().good(cdb.logSense(0, 64))), "0000000b" + "00020305060c0d0e10192f")
+    const thick = makeDisk({ device: new TestDevice(1 << 16, { discard: false }) })
+    assert.equal(hex(await thick.good(cdb.logSense(0, 64))), "0000000a" + "00020305060d0e10192f")
+    await thick.fails(cdb.logSense(0x0c, 64), SenseKey.illegalRequest, Asc.invalidFieldInCdb)
+    const blind = makeDisk({ device: new TestDevice(1 << 16, { extents: false }) })
+    await blind.fails(cdb.logSense(0x0c, 64), SenseKey.illegalRequest, Asc.invalidFieldInCdb)
+  })
+
+  it("19h counts commands and blocks, in one step and in several, at once and later", async () => {
+    for (const buffers of [undefined, "slow"] as const) {
+      const disk = makeDisk({ blocks: 8192 })
+      const how = buffers === undefined ? {} : { buffers }
+      await disk.good(cdb.read10(0, 3), how)
+      await disk.good(cdb.read16(0, 4096), how)
+      await disk.good(cdb.read6(0, 1), { dataInBytesMax: 512 })
+      await disk.good(cdb.write10(0, 2), { dataOut: pattern(1024), ...how })
+      await disk.good(cdb.write16(0, 3000), { dataOut: pattern(3000 * 512), ...how })
+      await disk.good(cdb.writeAndVerify10(0, 1), { dataOut: pattern(512), ...how })
+      const values = await counters(disk, 0x19, 1)
+      assert.deepEqual(values, [3, 3, 3003, 4100, 0, 0, 0, 0])
+      assert.deepEqual(await counters(disk, 0x19, 2), [0], "time isn't measured")
+      assert.deepEqual(await counters(disk, 0x19, 3), [0], "so an interval is 0 seconds")
+      const page = await disk.good(cdb.logSense(0x19, 8))
+      assert.equal(hex(page), "9900005c00012240")
+    }
+  })
+
+  it("02h, 03h and 05h count bytes", async () => {
+    const disk = makeDisk()
+    const two = pattern(1024)
+    await disk.good(cdb.write10(0, 2), { dataOut: two })
+    await disk.good(cdb.orWrite16(0, 1), { dataOut: new Uint8Array(512) })
+    await disk.good(compareAndWriteCdb(0, 1), { dataOut: pattern(1024).fill(7, 512) })
+    await disk.good(cdb.read10(0, 5))
+    await disk.good(cdb.verify10(0, 4))
+    await disk.good(cdb.verify10(1, 1, cdb.ByteCheck.all), { dataOut: two.subarray(512) })
+    await disk.fails(cdb.verify10(8, 2, cdb.ByteCheck.one), miscompare, Asc.miscompareDuringVerify, {
+      dataOut: two.subarray(0, 512),
+    })
+    assert.deepEqual(
+      [await processed(disk, 2), await processed(disk, 3), await processed(disk, 5)],
+      [1024 + 512 + 512, 5 * 512, (4 + 1 + 2) * 512],
+    )
+    assert.deepEqual(
+      [await uncorrected(disk, 2), await uncorrected(disk, 3), await uncorrected(disk, 5)],
+      [0, 0, 0],
+      "what differs is no error of the medium's",
+    )
+  })
+
+  it("count errors of the medium by what was asked of it", async () => {
+    const disk = makeDisk()
+    for (const [command, call, times] of [
+      [cdb.read10(0, 1), "read", 3],
+      [cdb.write10(0, 1), "write", 2],
+      [cdb.verify10(0, 1), "read", 1],
+    ] as const) {
+      for (let i = 0; i < times; i++) {
+        disk.device.failures.set(call, failure())
+        const asc = call === "write" ? Asc.writeError : Asc.unrecoveredReadError
+        await disk.fails(command, mediumError, asc, { dataOut: new Uint8Array(512) })
+      }
+    }
+    assert.deepEqual(
+      [await uncorrected(disk, 2), await uncorrected(disk, 3), await uncorrected(disk, 5)],
+      [2, 3, 1],
+    )
+    assert.deepEqual(await counters(disk, 6, 0), [0])
+    assert.equal((await counters(disk, 0x19, 1))[3], 0, "what wasn't read wasn't transmitted")
+  })
+
+  it("0Ch tells how many blocks have storage", async () => {
+    const disk = makeDisk({ blocks: 256 })
+    const page = async () => hex(await disk.good(cdb.logSense(0x0c, 64)))
+    assert.equal(await page(), "8c00000c" + "00022308" + "0000000001000000")
+    await disk.good(cdb.write10(0, 1), { dataOut: pattern(512) })
+    await disk.good(cdb.write10(64, 9), { dataOut: pattern(9 * 512) })
+    assert.equal(await page(), "8c00000c" + "00022308" + "0000001801000000", "three pages of 8 blocks")
+    await disk.good(cdb.writeSame16(64, 8, cdb.WriteSameBit.unmap), { dataOut: new Uint8Array(512) })
+    assert.equal(await page(), "8c00000c" + "00022308" + "0000001001000000")
+  })
+
+  it("0Ch asks for more extents than one answer holds", async () => {
+    const device = new TestDevice(4096 * 4096)
+    const disk = makeDisk({ device })
+    for (let i = 0; i < device.allocated.length; i += 2) device.allocated[i] = 1
+    assert.equal(
+      hex(await disk.good(cdb.logSense(0x0c, 64))).slice(16, 24),
+      (2048 * 8).toString(16).padStart(8, "0"),
+    )
+  })
+
+  it("counts blocks in sets where 32 bits don't do, as VPD page B2h says", async () => {
+    const disk = makeDisk()
+    const exponent = async () => (await disk.good(cdb.inquiry(64, 0xb2)))[4]
+    assert.equal(await exponent(), 0)
+    disk.unit.blocks = 2 ** 32 - 1
+    assert.equal(await exponent(), 0)
+    disk.unit.blocks = 2 ** 32
+    assert.equal(await exponent(), 1)
+    disk.unit.blocks = 2 ** 40
+    assert.equal(await exponent(), 9)
+  })
+
+  it("0Eh counts how often the unit was stopped", async () => {
+    const disk = makeDisk()
+    for (const start of [false, false, true, false, true]) await disk.good(cdb.startStopUnit(start))
+    assert.equal(hex(await disk.good(cdb.logSense(0x0e, 64))), "8e000008" + "00042304" + "00000002")
+  })
+
+  it("are reset by LOG SELECT", async () => {
+    const disk = makeDisk()
+    await disk.good(cdb.read10(0, 5))
+    await disk.good(cdb.logSelect(0, { reset: true }))
+    assert.deepEqual(await counters(disk, 0x19, 1), [0, 0, 0, 0, 0, 0, 0, 0])
+    await disk.good(cdb.read10(0, 2))
+    assert.deepEqual(await counters(disk, 0x19, 1), [1, 0, 0, 2, 0, 0, 0, 0])
+    assert.equal(await processed(disk, 3), 1024)
+  })
+})
