@@ -20,12 +20,14 @@ NO_COLOR switches colours off; SANLET_DEBUG=1 shows where errors come from.`
 export const serve = `
 Prints one line "ready <iscsi-url>" per LUN when logins are accepted. Without IMAGE it serves disk.img in
 $XDG_STATE_HOME/sanlet (or ~/.local/state/sanlet), 10 GiB unless --size says otherwise. Images become LUN 0, 1, 2, ...
-of one target. SIGINT and SIGTERM stop it in order, a second one at once.
+of one target; a file whose name ends in .iso is put into a CD-ROM drive. SIGINT and SIGTERM stop it in order, a second
+one at once.
 
 Examples:
   sanlet serve
   sanlet serve system.img data.img --size 100G
   sanlet serve /dev/disk/by-id/ata-EXAMPLE --read-only
+  sanlet serve installer.iso
   sanlet serve disk.img --listen 0.0.0.0:3260 --listen '[::]:3260' --target iqn.2026-01.org.example:disk
   sanlet serve --config san.yaml --log-level debug
   sanlet serve disk.img --listen 127.0.0.1:0 --json          any free port; JSON for programs`

@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import type { BlockDevice } from "./backstore/index.ts"
+import { type BlockDevice, noMedium } from "./backstore/index.ts"
 import type { Network } from "./base/byte-stream.ts"
 import type { Clock } from "./base/clock.ts"
 import type { Log } from "./base/log.ts"
@@ -9,12 +9,13 @@ import { byAccess, isIn } from "./control/config/reach.ts"
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openUnitDevice } from "./control/devices.ts"
+import { logicalUnitOf } from "./control/logical-unit.ts"
 import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
 import { ReservationFile } from "./control/reservations/reservation-file.ts"
 import { openUnitState, type UnitState } from "./control/identity/unit-state.ts"
 import { formatHostPort } from "./discovery/index.ts"
 import { targetKeyPreferences } from "./iscsi/login/keys.ts"
-import type { DiskUnit, DiskUnitOptions } from "./scsi/sbc/disk-unit.ts"
+import type { DiskUnit } from "./scsi/sbc/disk-unit.ts"
 import { iserFor } from "./iser.ts"
 import { NetworkEntity } from "./target/network-entity.ts"
 import type { Portal } from "./target/portal.ts"
@@ -56,8 +57,8 @@ interface Unit {
   readonly configuration: LogicalUnitConfiguration
   readonly device: BlockDevice
   readonly claim: IdentityClaim
-  readonly reservations: ReservationFile
   readonly state: UnitState
+  readonly unit: DiskUnit
 }
 
 class Composition implements Server {
@@ -66,7 +67,6 @@ class Composition implements Server {
   readonly #entity: NetworkEntity
   readonly #identities: IdentityStore
   readonly #units: Unit[] = []
-  readonly #disks: DiskUnit[] = []
   readonly #portals: Portal[] = []
   #closed: Promise<void> | undefined
 
@@ -124,42 +124,52 @@ class Composition implements Server {
       ...(login && { keys: { ...targetKeyPreferences, ...login } }),
     })
     for (const lun of configuration.luns) {
-      const unit = await this.#openUnit(configuration, lun)
-      this.#disks.push(target.addLogicalUnit(lun.lun, unit.device, unitOptions(unit)))
+      const { unit } = await this.#openUnit(configuration, lun)
+      target.addLogicalUnit(lun.lun, unit)
     }
     this.#entity.addTarget(target)
   }
 
-  async #openUnit(target: TargetConfiguration, configuration: LogicalUnitConfiguration): Promise<Unit> {
-    const { serial, naa } = configuration
+  async #openUnit(
+    target: TargetConfiguration,
+    configuration: LogicalUnitConfiguration,
+  ): Promise<Pick<Unit, "unit">> {
+    const { serial, naa, device: medium } = configuration
     const device = await openUnitDevice(configuration, this.#around)
     try {
-      const subject = await identitySubject(configuration.device, `${target.name}/${configuration.lun}`)
+      const subject = await identitySubject(medium, `${target.name}/${configuration.lun}`)
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
-      const unit = { target, configuration, device, claim, ...(await this.#openState(claim, device)) }
-      this.#units.push(unit)
-      return unit
+      const opened = await this.#makeUnit(configuration, device, claim)
+      this.#units.push({ target, configuration, device, claim, ...opened })
+      return opened
     } catch (error) {
       await device.close()
       throw error
     }
   }
 
-  /** What outlives a restart. */
-  async #openState(claim: IdentityClaim, device: BlockDevice): Promise<Pick<Unit, "reservations" | "state">> {
-    const { stateFolder, log } = this.#around
+  async #makeUnit(
+    configuration: LogicalUnitConfiguration,
+    device: BlockDevice,
+    claim: IdentityClaim,
+  ): Promise<Pick<Unit, "state" | "unit">> {
+    const { stateFolder, log, clock, random } = this.#around
+    let state: UnitState | undefined
     try {
-      const reservations = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
-      const state = await openUnitState(join(stateFolder, "units"), claim, device, log)
-      return { reservations, state }
+      const reservationStore = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
+      state = await openUnitState(join(stateFolder, "units"), claim, device, log)
+      const medium = device === noMedium ? undefined : device
+      const around = { identity: claim, reservationStore, state, clock, random }
+      return { state, unit: logicalUnitOf(configuration, medium, around) }
     } catch (error) {
+      await state?.close()
       await claim.release()
       throw error
     }
   }
 
-  #served({ target, configuration, device, claim }: Unit): ServedUnit {
+  #served({ target, configuration, device, claim, unit }: Unit): ServedUnit {
     const better = byAccess(target)
     const [portal] = this.#portals
       .filter(({ portalGroupTag }) => isIn(target, portalGroupTag))
@@ -169,10 +179,11 @@ class Composition implements Server {
       url: `iscsi://${address}/${target.name}/${configuration.lun}`,
       target: target.name,
       lun: configuration.lun,
+      type: configuration.type ?? "disk",
       device: device.name,
       sizeBytes: device.sizeBytes,
-      blockBytes: configuration.blockSize ?? 512,
-      readOnly: device.features.readOnly,
+      blockBytes: unit.blockBytes,
+      readOnly: unit.writeProtected,
       serial: claim.serial,
       naa: claim.naa,
       authenticated: target.chap !== undefined,
@@ -184,33 +195,13 @@ class Composition implements Server {
     const failures: unknown[] = []
     const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
     await attempt(this.#entity.close())
-    for (const disk of this.#disks) disk.release()
+    for (const { unit } of this.#units) unit.release()
     for (const { device, claim, state } of this.#units) {
       await attempt(device.close())
       await attempt(state.close())
       await attempt(claim.release())
     }
     if (failures.length > 0) throw failures[0]
-  }
-}
-
-function unitOptions({ configuration, claim, reservations, state }: Unit): DiskUnitOptions {
-  const { vendor, product, revision, blockSize, removable } = configuration
-  const { serial, naa } = claim
-  const { records, undoLog } = state
-  return {
-    records,
-    ...(undoLog && { undoLog }),
-    identity: {
-      serial,
-      naa,
-      ...(vendor !== undefined && { vendor }),
-      ...(product !== undefined && { product }),
-      ...(revision !== undefined && { revision }),
-    },
-    ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
-    reservationStore: reservations,
-    ...(removable !== undefined && { removable }),
   }
 }
 

@@ -1,6 +1,6 @@
 import { configurationJsonSchema, loadConfiguration } from "../../src/control/config/load.ts"
 import type { DeviceConfiguration } from "../../src/control/config/device.ts"
-import type { Configuration } from "../../src/control/config/schema.ts"
+import type { Configuration, LogicalUnitConfiguration } from "../../src/control/config/schema.ts"
 import { configurationWarnings } from "../../src/control/config/warnings.ts"
 import { formatBytes } from "../../src/control/sizes.ts"
 import { formatHostPort } from "../../src/discovery/index.ts"
@@ -48,12 +48,18 @@ const summary = ({ targets, portals }: Configuration) => ({
 
 function rowsOf({ targets }: Configuration): string[][] {
   return targets.flatMap(({ name, luns, chap, access }) =>
-    luns.map(({ lun, device }, i) => {
+    luns.map((unit, i) => {
       const proof = chap ? (chap.outgoing ? "mutual CHAP" : "CHAP") : "anyone"
       const login = access ? `${proof}, access list` : proof
-      return [i === 0 ? name : "", String(lun), describe(device), i === 0 ? login : ""]
+      return [i === 0 ? name : "", String(unit.lun), describeUnit(unit), i === 0 ? login : ""]
     }),
   )
+}
+
+/** As "cdrom: disc.iso". */
+function describeUnit({ type, removable, device }: LogicalUnitConfiguration): string {
+  const kind = type === "cdrom" ? "cdrom: " : removable ? "removable: " : ""
+  return kind + (device ? describe(device) : "empty")
 }
 
 /** As "delay(disk.img, 10 GiB)". */

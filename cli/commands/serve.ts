@@ -83,7 +83,11 @@ async function configurationOf(
     targets: [
       {
         name: options.target ?? defaultTargetName(),
-        luns: paths.map((path, lun) => ({ lun, device: deviceOf(path, sizeBytes, options) })),
+        luns: paths.map((path, lun) =>
+          isDisc(path)
+            ? { lun, type: "cdrom", device: deviceOf(path, undefined, options) }
+            : { lun, device: deviceOf(path, sizeBytes, options) },
+        ),
       },
     ],
     log: {},
@@ -111,6 +115,9 @@ function deviceOf(path: string, sizeBytes: number | undefined, options: ServeOpt
     : { type: "file", path: absolute, cache, ...(sizeBytes !== undefined && { sizeBytes }) }
   return readOnly ? { type: "readonly", on: device } : device
 }
+
+/** An ISO image is put into a CD-ROM drive, as virtual machines do it: whoever wants a disk names a configuration. */
+const isDisc = (path: string): boolean => /\.iso$/i.test(path) && exists(path)?.isFile() === true
 
 const exists = (path: string) => statSync(path, { throwIfNoEntry: false })
 

@@ -28,7 +28,8 @@ export function connectHints(server: ServerStatus, style: Style, created?: strin
 const LOCAL_ONLY = "Only this machine can connect. For others: --listen 0.0.0.0:3260 or --listen '[::]:3260'."
 
 function describeUnit(unit: ServedUnit, isNew: boolean, style: Style): string {
-  const notes = [isNew ? "a new, sparse file" : "", unit.readOnly ? "read-only" : ""].filter((note) => note)
+  const kind = unit.type === "cdrom" ? "a CD-ROM drive" : unit.readOnly ? "read-only" : ""
+  const notes = [isNew ? "a new, sparse file" : "", kind].filter((note) => note)
   const what = notes.length > 0 ? ` (${notes.join(", ")})` : ""
   return `LUN ${unit.lun}: ${style.bold(formatBytes(unit.sizeBytes))} in ${unit.device}${what}`
 }

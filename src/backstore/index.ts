@@ -12,6 +12,7 @@ export { type ActiveFaultRule, type FaultEffect, type FaultRule, FaultStore } fr
 export { FileStore, type FileStoreOptions } from "./file.ts"
 export type { CacheMode } from "./kernel-store.ts"
 export { MemoryStore, type MemoryStoreOptions } from "./memory.ts"
+export { noMedium } from "./no-medium.ts"
 export { NullStore } from "./null.ts"
 export {
   isProtected,

@@ -1,5 +1,5 @@
 import { type BlockDevice, BlockSpecialStore, DelayStore, FaultStore, FileStore } from "../backstore/index.ts"
-import { MemoryStore, NullStore, ProtectedStore, ReadOnlyStore } from "../backstore/index.ts"
+import { MemoryStore, noMedium, NullStore, ProtectedStore, ReadOnlyStore } from "../backstore/index.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Random } from "../base/random.ts"
 import type { DeviceConfiguration } from "./config/device.ts"
@@ -40,12 +40,13 @@ export async function openDevice(
   }
 }
 
-/** Opens the device of a LUN, with protection information where the LUN has it. Rejects as openDevice. */
+/** Opens the device of a LUN, if it begins with one, with protection information where it has it. Rejects as openDevice. */
 export async function openUnitDevice(
-  { device, protection, blockSize }: LogicalUnitConfiguration,
+  { type, device, protection, blockSize }: LogicalUnitConfiguration,
   around: DeviceSurroundings,
 ): Promise<BlockDevice> {
-  const opened = await openDevice(device, around)
+  if (device === undefined) return noMedium
+  const opened = await openDevice(device, around, type === "cdrom")
   if (protection === undefined) return opened
   try {
     return await ProtectedStore.open(opened, { type: protection.type, blockBytes: blockSize ?? 512 })
@@ -57,9 +58,13 @@ export async function openUnitDevice(
 
 /**
  * Whose identity the unit on a device has: that of its file or disk, whatever is stacked on it; memory has none of
- * its own, and takes that of its place.
+ * its own, and takes that of its place, as an empty drive does.
  */
-export async function identitySubject(device: DeviceConfiguration, place: string): Promise<IdentitySubject> {
+export async function identitySubject(
+  device: DeviceConfiguration | undefined,
+  place: string,
+): Promise<IdentitySubject> {
+  if (device === undefined) return { name: `drive:${place}` }
   switch (device.type) {
     case "file":
       return { file: device.path }

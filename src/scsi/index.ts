@@ -29,7 +29,9 @@ export {
 } from "./sam/transport-services.ts"
 export { type UnitRecordName, type UnitRecords, VolatileRecords } from "./sam/unit-records.ts"
 export type { VpdPage } from "./sam/vpd-page.ts"
+export { CdUnit, type CdUnitOptions } from "./mmc/cd-unit.ts"
 export { DiskUnit, type DiskUnitOptions } from "./sbc/disk-unit.ts"
+export type { RemovalOptions, Tray, TrayEvent } from "./sbc/tray.ts"
 export { type UndoLog, type UndoRun, VolatileUndoLog } from "./sbc/undo-log.ts"
 export { rollBack } from "./sbc/undoable-writes.ts"
 export {

@@ -45,11 +45,12 @@ describe("libiscsi's suites for a LUN of their own", () => {
             { lun: 0, device: slow },
             { lun: 1, device: file("protected.img", 100 * MiB) },
             { lun: 2, device: file("removable.img", 100 * MiB), removable: true },
+            { lun: 3, device: { type: "readonly", on: file("readonly.img", 100 * MiB) } },
           ],
         },
       ],
     }
-    served = await serve(["--config", scratch.configuration("own.yaml", configuration)], { luns: 3 })
+    served = await serve(["--config", scratch.configuration("own.yaml", configuration)], { luns: 4 })
   })
   after(async () => {
     await served?.stop()
@@ -86,13 +87,20 @@ describe("libiscsi's suites for a LUN of their own", () => {
     )
   })
 
+  test("ReadOnly: so does one whose device can't be written", async () => {
+    const report = await runSuite("ReadOnly", served.urls[3]!)
+    assert.deepEqual(
+      report.tests.map(({ name, outcome }) => `${name} ${outcome}`),
+      ["ReadOnly.ReadOnlySBC passed"],
+    )
+  })
+
   test("NoMedia, PreventAllow, StartStopUnit: a medium that is taken out, unless somebody prevents it", async () => {
     const url = served.urls[2]!
-    // StartStopUnit.NoLoej and PwrCnd want a unit that was stopped to be ready all the same, against SBC-3 §5.25.
     for (const [name, tests] of [
       ["NoMedia", 1],
       ["PreventAllow", 8],
-      ["StartStopUnit.Simple", 1],
+      ["StartStopUnit", 3],
     ] as const) {
       const report = await runSuite(name, url)
       assert.deepEqual(

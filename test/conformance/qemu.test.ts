@@ -136,3 +136,20 @@ describe("qemu", () => {
     assert.match(await same(image, lun), /identical/)
   })
 })
+
+test("an .iso is a CD-ROM drive to qemu, and reads as the image does", async () => {
+  const scratch = new Scratch()
+  const image = scratch.image("disc.iso", 8 * MiB)
+  const file = openSync(image, "r+")
+  writeSync(file, randomBytes(3 * MiB), 0, 3 * MiB, 2 * MiB)
+  closeSync(file)
+  const served = await serve([image, "--listen", "127.0.0.1:0"])
+  try {
+    const compared = await succeed("qemu-img", "compare", "-f", "raw", "-F", "raw", served.url, image)
+    assert.match(compared, /identical/)
+    assert.match(await succeed("iscsi-inq", served.url), /Device Type:MMC\nRemovable:1/)
+  } finally {
+    await served.stop()
+    scratch.remove()
+  }
+})

@@ -4,6 +4,8 @@ import { test } from "node:test"
 import { MemoryStore } from "../../src/backstore/index.ts"
 import { silentLog } from "../../src/base/log.ts"
 import { SeededRandom } from "../../src/base/random.ts"
+import { SanletError } from "../../src/base/errors.ts"
+import { CdUnit } from "../../src/scsi/mmc/cd-unit.ts"
 import { DiskUnit } from "../../src/scsi/sbc/disk-unit.ts"
 import type { Command } from "../../src/scsi/sam/command.ts"
 import type { TaskAttribute } from "../../src/scsi/sam/task.ts"
@@ -67,6 +69,28 @@ const strictLog = {
   error: (fields: unknown, message: string) => assert.fail(`${message} ${JSON.stringify(fields)}`),
 }
 
+function drawUnit(random: SeededRandom, store: MemoryStore): DiskUnit {
+  if (random.chance(0.2)) return new CdUnit(store, { random })
+  const logicalBlockBytes = random.chance(0.7) ? 512 : 4096
+  return new DiskUnit(store, { random, logicalBlockBytes, removable: random.chance(0.3) })
+}
+
+/** What the operator does with the tray meanwhile, if there is one. */
+async function move(random: SeededRandom, { tray }: DiskUnit): Promise<void> {
+  const force = random.chance(0.5)
+  const medium = random.chance(0.7) ? new MemoryStore({ sizeBytes: 2 ** 20 }) : undefined
+  const act = random.pick([
+    () => tray?.eject({ force }),
+    () => tray?.load(),
+    () => tray?.change(medium, { force }),
+  ])
+  try {
+    await act()
+  } catch (error) {
+    assert.ok(error instanceof SanletError && error.code === "ERR_MEDIUM_LOCKED", String(error))
+  }
+}
+
 /** Until it has ended: what NACA holds up is let go. */
 async function settle(task: TestTask, unit: DiskUnit): Promise<void> {
   while (!task.over) {
@@ -80,12 +104,13 @@ async function attackUnit(seed: number): Promise<void> {
   const large = random.chance(0.3)
   // A large one can't be filled: it has room for what its pages take, then it is full.
   const store = new MemoryStore({ sizeBytes: large ? 2 ** 45 : 2 ** 20, allocatedBytesMax: 2 ** 21 })
-  const unit = new DiskUnit(store, { random, logicalBlockBytes: random.chance(0.7) ? 512 : 4096 })
+  const unit = drawUnit(random, store)
   unit.log = strictLog
   const commands = large ? unit.commands.filter((command) => !goesOverAll(command)) : unit.commands
   const nexuses = [testNexus("a"), testNexus("b")]
   for (const nexus of nexuses) unit.attachNexus(nexus)
   const tasks: TestTask[] = []
+  const moves: Promise<unknown>[] = []
   for (let i = 0; i < CDBS; i++) {
     const task = new TestTask(random.pick(nexuses), drawCdb(random, commands), {
       dataOut: drawData(random),
@@ -97,8 +122,10 @@ async function attackUnit(seed: number): Promise<void> {
     tasks.push(task)
     unit.commandReceived(task)
     if (random.chance(0.5)) await settle(task, unit)
+    if (random.chance(0.1)) moves.push(move(random, unit))
   }
   for (const task of tasks) await settle(task, unit)
+  await Promise.all(moves)
   // A RESERVATION CONFLICT is out before the task that ended with it may go.
   for (const nexus of nexuses) await unit.clearAca(nexus)
   assert.equal(unit.taskCount, 0)

@@ -4,6 +4,7 @@ export interface ServedUnit {
   readonly url: string
   readonly target: string
   readonly lun: number
+  readonly type: "disk" | "cdrom"
   /** What its data is kept in, for people. */
   readonly device: string
   readonly sizeBytes: number

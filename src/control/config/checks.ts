@@ -16,7 +16,7 @@ interface Checked {
       readonly lun: number
       readonly serial?: string
       readonly naa?: string
-      readonly device: DeviceConfiguration
+      readonly device?: DeviceConfiguration
       readonly protection?: unknown
     }[]
   }[]
@@ -40,11 +40,11 @@ export function checkTogether(configuration: Checked, context: Refinement): void
       once.claim("LUN", String(unit.lun), [...path, "lun"], `in target ${t}`)
       if (unit.serial !== undefined) once.claim("the serial", unit.serial, [...path, "serial"])
       if (unit.naa !== undefined) once.claim("the NAA", unit.naa, [...path, "naa"])
-      if (unit.protection !== undefined && isDirect(unit.device)) {
+      if (unit.protection !== undefined && unit.device && isDirect(unit.device)) {
         const message = "protection information can't be kept with cache: direct; leave one of them out"
         context.addIssue({ code: "custom", message, path: [...path, "protection"] })
       }
-      const storage = storageOf(unit.device)
+      const storage = unit.device && storageOf(unit.device)
       if (storage) once.claim("the storage", storage, [...path, "device"])
     }
   }
@@ -91,6 +91,30 @@ function checkTargetPortGroups(
     if (grouped.has(tag)) continue
     const message = `expected a portal group of alua.groups (${[...grouped].join(", ")}), found ${tag}`
     context.addIssue({ code: "custom", message, path: ["targets", t, "portalGroups", i] })
+  }
+}
+
+interface CheckedUnit {
+  readonly type?: "disk" | "cdrom"
+  readonly removable?: boolean
+  readonly device?: DeviceConfiguration
+  readonly blockSize?: number
+  readonly protection?: unknown
+}
+
+/** What the keys of one logical unit have to do with each other. */
+export function checkUnit(unit: CheckedUnit, context: Refinement): void {
+  const { type, removable, device, blockSize, protection } = unit
+  const issue = (key: string, message: string): void =>
+    context.addIssue({ code: "custom", message, path: [key] })
+  if (protection !== undefined && (type === "cdrom" || removable === true))
+    issue("protection", "only a disk whose medium stays has protection information: expected nothing")
+  if (type === "cdrom") {
+    if (removable === false)
+      issue("removable", "a disc can be taken out of a cdrom: expected true, or nothing")
+    if (blockSize !== undefined) issue("blockSize", "a cdrom has blocks of 2048 bytes: expected nothing")
+  } else if (device === undefined && removable !== true) {
+    issue("device", "missing; only a removable disk and a cdrom can do without")
   }
 }
 

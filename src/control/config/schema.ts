@@ -1,7 +1,7 @@
 import * as z from "zod"
 import { alua } from "./alua.ts"
 import { chap } from "./chap.ts"
-import { checkTogether } from "./checks.ts"
+import { checkTogether, checkUnit } from "./checks.ts"
 import type { ConfigurationContext } from "./context.ts"
 import { device } from "./device.ts"
 import { hostPort, iscsiName, network, onOff, section } from "./fields.ts"
@@ -21,7 +21,17 @@ const group = () => z.int().min(1).max(65535)
 function logicalUnit(at: ConfigurationContext) {
   return section({
     lun: z.int().min(0).max(16383).describe("Logical unit number"),
-    device: device(at),
+    type: z
+      .enum(["disk", "cdrom"])
+      .exactOptional()
+      .describe("disk (default), or cdrom: a CD/DVD-ROM drive with an ISO image in it"),
+    removable: z
+      .boolean()
+      .exactOptional()
+      .describe("The medium can be ejected and changed; default: false, and true for cdrom"),
+    device: device(at)
+      .exactOptional()
+      .describe("What keeps the blocks; a removable disk and a cdrom may begin without a medium"),
     serial: printable(64).describe("Unit serial number (VPD page 80h); default: made once, and remembered"),
     naa: z
       .string()
@@ -32,7 +42,7 @@ function logicalUnit(at: ConfigurationContext) {
       .exactOptional()
       .describe("NAA designator (VPD page 83h); default: made once, and remembered"),
     vendor: printable(8).describe("T10 vendor identification; default: sanlet"),
-    product: printable(16).describe("Product identification; default: disk"),
+    product: printable(16).describe("Product identification; default: disk, or CD/DVD-ROM"),
     revision: printable(4).describe("Product revision level; default: 1"),
     blockSize: z.literal([512, 4096]).exactOptional().describe("Logical block, in bytes; default: 512"),
     protection: section({
@@ -42,11 +52,7 @@ function logicalUnit(at: ConfigurationContext) {
     })
       .exactOptional()
       .describe("8 bytes beside each logical block, that guard it; for a new image; default: none"),
-    removable: z
-      .boolean()
-      .exactOptional()
-      .describe("Initiators can take the medium out and put it in again; default: false"),
-  })
+  }).superRefine(checkUnit)
 }
 
 function target(at: ConfigurationContext) {

@@ -392,11 +392,11 @@ export abstract class LogicalUnit extends DeviceType {
 
   /**
    * Ends all tasks but those spared with CHECK CONDITION; their media operations may go on for a while, but nothing new
-   * is begun for them.
+   * is begun for them. Resolves when the media operations of all have ended, of those aborted before, too.
    */
-  terminateTasks(sense: Sense, spared: (task: Task) => boolean): void {
-    const tasks = this.allTasks().filter((task) => task.state !== "aborted" && !spared(task))
-    void this.#aborted.abort(tasks, () => (task) => this.#checkCondition(task, sense))
+  terminateTasks(sense: Sense, spared: (task: Task) => boolean): Promise<void> {
+    const tasks = this.allTasks().filter((task) => !spared(task))
+    return this.#aborted.abort(tasks, () => (task) => this.#checkCondition(task, sense))
   }
 
   /** Those still on their way to an answer are dropped: their data isn't waited for any longer. */

@@ -1,6 +1,7 @@
 import type { BlockDevice } from "../../backstore/block-device.ts"
 import { isProtected } from "../../backstore/protection/protected-device.ts"
 import { PROTECTION_BYTES } from "../../backstore/protection/tuple.ts"
+import { noMedium } from "../../backstore/no-medium.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import type { Completion } from "../../base/completion.ts"
 import { SanletError } from "../../base/errors.ts"
@@ -15,8 +16,8 @@ import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
 import { LogicalUnit } from "../sam/logical-unit.ts"
+import type { LogPage } from "../sam/log-page.ts"
 import type { ModePage } from "../sam/mode-page.ts"
-import type { Nexus } from "../sam/nexus.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
 import { restorePages } from "../sam/saved-pages.ts"
 import type { SelfTestRun } from "../sam/self-tests.ts"
@@ -34,6 +35,7 @@ import { diskModePages } from "./mode-pages.ts"
 import { type DiskProtection, protectionOf } from "./protection/disk-protection.ts"
 import { DESCRIPTOR_IN_PAGE, exponentMin, ProvisioningThreshold } from "./provisioning-threshold.ts"
 import { selfTest } from "./self-test.ts"
+import { Tray } from "./tray.ts"
 import { type UndoLog, VolatileUndoLog } from "./undo-log.ts"
 import { UndoableWrites } from "./undoable-writes.ts"
 import { diskVpdPages } from "./vpd.ts"
@@ -42,8 +44,8 @@ export interface DiskUnitOptions {
   readonly identity?: DiskIdentity
   /** Where an identity comes from that isn't given, and what makes ROD tokens hard to guess. */
   readonly random?: Random
-  /** Default 512. A multiple of the device's alignment. */
-  readonly logicalBlockBytes?: 512 | 4096
+  /** Default 512. A multiple of the device's alignment. 2048 is that of optical media. */
+  readonly logicalBlockBytes?: 512 | 2048 | 4096
   /** Logical blocks per physical block, as a power of two: 0 to 15. Default 0. */
   readonly physicalBlockExponent?: number
   /** Unmapping is offered. Default: what the device can. */
@@ -56,7 +58,10 @@ export interface DiskUnitOptions {
   readonly rotationRate?: number
   /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
   readonly reservationStore?: ReservationStore
-  /** RMB: START STOP UNIT takes the medium out and puts it in again. Default false. */
+  /**
+   * The medium can be taken out and changed: see DiskUnit.tray. Default: false. What has to be remembered of a medium until
+   * it has come to its end isn't offered then: atomic writes, SANITIZE, FORMAT UNIT.
+   */
   readonly removable?: boolean
   /**
    * Where it keeps what must outlive a restart. Without, mode pages can't be saved and identifying information isn't offered,
@@ -83,7 +88,8 @@ export interface DiskLimits {
  * over at the end stays out of reach. Throws SanletError ERR_DISK_OPTION.
  */
 export class DiskUnit extends LogicalUnit {
-  readonly device: BlockDevice
+  /** Of a removable unit: the medium, or `noMedium`. */
+  device: BlockDevice
   readonly medium: Medium
   /** Third-party copy: its operations, its tokens. */
   readonly copies: CopyManager
@@ -96,49 +102,56 @@ export class DiskUnit extends LogicalUnit {
   readonly physicalBlockExponent: number
   readonly thin: boolean
   readonly rotationRate: number
+  override readonly removable: boolean
+  /** Of a removable unit: by it the medium is ejected, loaded and changed. */
+  readonly tray: Tray | undefined
   readonly limits: DiskLimits
   /** Where the device keeps protection information: the unit has the device's type. */
   override readonly protection: DiskProtection | undefined
   readonly commands: readonly Command[]
   readonly vpdPages = diskVpdPages
   readonly modePages: readonly ModePage[]
-  override readonly logPages = diskLogPages
-  readonly peripheralDeviceType = 0x00
-  override readonly thirdPartyCopy = true
+  override readonly logPages: readonly LogPage[] = diskLogPages
+  readonly peripheralDeviceType: number = 0x00
+  override readonly thirdPartyCopy: boolean = true
   /** SAM-5, iSCSI, SPC-4, SBC-3. */
-  override readonly versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
+  override readonly versionDescriptors: readonly number[] = [0x00a0, 0x0960, 0x0460, 0x04c0]
   /** WCE when nobody has changed it. */
-  readonly writeCacheDefault: boolean
-  readonly #readOnly: boolean
-  readonly #stopFollowing: () => void
+  writeCacheDefault: boolean
+  readonly #options: DiskUnitOptions
+  #readOnly: boolean
+  #stopFollowing: () => void
   /** The capacity. */
   blocks: number
-  override readonly removable: boolean
-  #stopped = false
-  #ejected = false
-  /** Stopped, or without medium: what the commands that read and write ask. */
-  #unready = false
+  /** By START STOP UNIT, or since there is no medium: media commands get NOT READY. */
+  stopped: boolean
   /** A PRE-FETCH is reading although its command has ended. */
   prefetching = false
 
-  constructor(device: BlockDevice, options: DiskUnitOptions = {}) {
+  /** Without a device it is an empty removable one. */
+  constructor(medium: BlockDevice | undefined, options: DiskUnitOptions = {}) {
     super(completeIdentity(options.identity, options.random), options.records)
+    const device = medium ?? noMedium
     const { features } = device
+    this.#options = options
     this.device = device
     this.removable = options.removable ?? false
     this.blockBytes = options.logicalBlockBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
-    this.thin = options.thin ?? features.discard
+    this.thin = options.thin ?? (medium !== undefined && features.discard)
     this.rotationRate = options.rotationRate ?? (features.solidState ? 1 : 7200)
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
     const clock = options.clock ?? systemClock
-    // What it brings back would get protection information of ours.
-    const undoLog = isProtected(device)
-      ? undefined
-      : (options.undoLog ?? (features.volatile ? new VolatileUndoLog() : undefined))
+    // A medium may leave with what is pending; and to what is brought back protection information of ours would be added.
+    const undoLog =
+      this.removable || isProtected(device)
+        ? undefined
+        : (options.undoLog ?? (features.volatile ? new VolatileUndoLog() : undefined))
     this.medium = new Medium(device, this.blockBytes, undoLog && new UndoableWrites(device, undoLog))
     this.copies = new CopyManager(this, clock, options.random ?? systemRandom)
+    this.tray = this.removable ? new Tray(this, medium, clock) : undefined
+    this.stopped = medium === undefined
     this.writeCacheDefault = features.writeCache && options.writeCache !== false
     this.medium.writeThrough = features.writeCache && !this.writeCacheDefault
     this.protection = protectionOf(this)
@@ -149,21 +162,18 @@ export class DiskUnit extends LogicalUnit {
       atomicWriteBlocks: undoLog ? ATOMIC_WRITE_BYTES_MAX / this.blockBytes : 0,
     }
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
-    const renewable = options.records !== undefined || features.volatile === true
+    const renewable = !this.removable && (options.records !== undefined || features.volatile === true)
     this.commands = diskCommands({
-      thin: this.thin,
+      // Where nothing is ever written, UNMAP in all its forms is refused for that, as WRITE is.
+      thin: this.thin || (this.#readOnly && !this.removable),
       atomicWrites: undoLog !== undefined,
       renewable,
       identifiable: options.records !== undefined,
       protectionType: this.protection?.type,
     })
     this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
-    this.#stopFollowing = device.onResize((sizeBytes) => {
-      this.blocks = Math.floor(sizeBytes / this.blockBytes)
-      this.copies.tokens.cancelBeyond(sizeBytes)
-      this.establishUnitAttention(Asc.capacityDataHasChanged)
-    })
-    const countable = this.thin && device.usedBytes !== undefined
+    this.#stopFollowing = this.#follow(device)
+    const countable = this.thin && !this.removable && device.usedBytes !== undefined
     this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
     this.modePages = diskModePages(countable)
     restorePages(this)
@@ -181,32 +191,39 @@ export class DiskUnit extends LogicalUnit {
     this.threshold?.stop()
   }
 
-  /** By START STOP UNIT: media commands get NOT READY. */
-  get stopped(): boolean {
-    return this.#stopped
+  #follow(device: BlockDevice): () => void {
+    return device.onResize((sizeBytes) => {
+      this.blocks = Math.floor(sizeBytes / this.blockBytes)
+      this.copies.tokens.cancelBeyond(sizeBytes)
+      this.establishUnitAttention(Asc.capacityDataHasChanged)
+    })
   }
 
-  set stopped(stopped: boolean) {
-    this.#stopped = stopped
-    this.#unready = stopped || this.#ejected
+  /** Whether a device can be the unit's. Throws SanletError ERR_DISK_OPTION. */
+  checkMedium(device: BlockDevice): void {
+    checkDevice(this, device)
   }
 
-  /** The medium is out: MEDIUM NOT PRESENT. */
-  get ejected(): boolean {
-    return this.#ejected
+  /** The tray's: another device's blocks are the unit's from now on. Nothing uses the old one's. */
+  mount(device: BlockDevice): void {
+    const { writeCache = true, readOnly = device.features.readOnly } = this.#options
+    this.#stopFollowing()
+    this.copies.tokens.cancelBeyond(0)
+    this.device = device
+    this.medium.device = device
+    this.#readOnly = readOnly
+    // An initiator that has cleared WCE finds it cleared.
+    const cleared = writeCache && this.medium.writeThrough
+    this.writeCacheDefault = device.features.writeCache && writeCache
+    this.medium.writeThrough = cleared || (device.features.writeCache && !writeCache)
+    this.blocks = Math.floor(device.sizeBytes / this.blockBytes)
+    this.#stopFollowing = this.#follow(device)
   }
 
-  set ejected(ejected: boolean) {
-    this.#ejected = ejected
-    this.#unready = ejected || this.#stopped
-  }
-
-  /** Puts the medium in again; other nexuses than the one that did it are told that it may be another one. */
-  load(by: Nexus): void {
+  /** Media commands may go on. Throws SenseError where there is no medium. */
+  start(): void {
+    if (this.tray?.loaded === false) throw this.tray.notPresent()
     this.stopped = false
-    if (!this.ejected) return
-    this.ejected = false
-    this.establishUnitAttention(Asc.notReadyToReadyChange, { except: by })
   }
 
   /** THRESHOLD EXPONENT: a threshold set is of 2 to the power of it logical blocks (SBC-3, VPD page B2h, log page 0Ch). */
@@ -225,8 +242,9 @@ export class DiskUnit extends LogicalUnit {
 
   /** Of TEST UNIT READY, and of commands that want the medium but move no blocks. Throws SenseError. */
   override checkReady(): void {
-    if (this.#unready) throw this.#notReady()
-    if (this.blocks === 0) throw noMedium("the device is empty")
+    if (this.stopped) throw this.#notReady()
+    if (this.blocks === 0)
+      throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "the device is empty")
   }
 
   checkWritable(): void {
@@ -242,7 +260,7 @@ export class DiskUnit extends LogicalUnit {
 
   /** Whether a transfer of the blocks may begin. */
   checkRead(task: Task, lba: number, blocks: number): void {
-    if (this.#unready) throw this.#notReady()
+    if (this.stopped) throw this.#notReady()
     if (lba + blocks > this.blocks) throw this.outOfRange(lba)
     if (blocks > this.limits.transferBlocks) throw this.#tooLong(task)
   }
@@ -321,14 +339,14 @@ export class DiskUnit extends LogicalUnit {
   }
 
   protected override onReset(): void {
-    this.stopped = false
+    this.stopped = this.tray?.loaded === false
     this.copies.reset()
     this.threshold?.reset()
     this.medium.writeThrough = this.device.features.writeCache && !this.writeCacheDefault
   }
 
   #notReady(): SenseError {
-    return this.#ejected ? noMedium("the medium is out") : stoppedUnit()
+    return this.tray?.loaded === false ? this.tray.notPresent() : stoppedUnit()
   }
 
   #tooLong(task: Task): SenseError {
@@ -345,9 +363,6 @@ const compareAndWriteBlocks = ({ blockBytes, protection }: DiskUnit): number => 
   return Math.min(255, Math.floor(TRANSFER_STEP_BYTES / 2 / transferredBytes))
 }
 
-const noMedium = (message: string): SenseError =>
-  new SenseError(SenseKey.notReady, Asc.mediumNotPresent, message)
-
 const stoppedUnit = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
@@ -356,25 +371,43 @@ const stoppedUnit = (): SenseError =>
   )
 
 function checkOptions(unit: DiskUnit, device: BlockDevice): void {
-  const { blockBytes, physicalBlockExponent, rotationRate, thin } = unit
-  const wrong = (message: string) => new SanletError("ERR_DISK_OPTION", `${device.name}: ${message}`)
-  if (blockBytes !== 512 && blockBytes !== 4096)
-    throw wrong(`a logical block has 512 or 4096 bytes, not ${blockBytes}`)
+  const { blockBytes, physicalBlockExponent, rotationRate } = unit
+  const wrong = (message: string) => wrongOption(device, message)
+  if (blockBytes !== 512 && blockBytes !== 2048 && blockBytes !== 4096)
+    throw wrong(`a logical block has 512, 2048 or 4096 bytes, not ${blockBytes}`)
   if (isProtected(device) && device.blockBytes !== blockBytes) {
     throw wrong(
       `it keeps protection information with blocks of ${device.blockBytes} bytes, not ${blockBytes}`,
     )
   }
-  const { alignmentBytes } = device.features
-  if (blockBytes % alignmentBytes !== 0) {
-    throw wrong(`logical blocks of ${blockBytes} bytes don't fit its alignment of ${alignmentBytes}`)
-  }
-  if (device.sizeBytes < blockBytes) throw wrong(`it is shorter than one block of ${blockBytes} bytes`)
+  if (isProtected(device) && unit.removable)
+    throw wrong("a removable disk can't have protection information: another medium may have none")
   if (!Number.isInteger(physicalBlockExponent) || physicalBlockExponent < 0 || physicalBlockExponent > 15) {
     throw wrong(`the physical block exponent is 0 to 15, not ${physicalBlockExponent}`)
   }
   if (rotationRate !== 1 && !(rotationRate >= 1025 && rotationRate <= 65534)) {
     throw wrong(`the rotation rate is 1 (none) or 1025 to 65534, not ${rotationRate}`)
   }
-  if (thin && !device.features.discard) throw wrong("it can't give space back, so it can't be thin")
+  if (device !== noMedium) checkDevice(unit, device)
+  else if (!unit.removable) throw wrong("only a removable disk can do without")
 }
+
+function checkDevice({ blockBytes, thin, removable }: DiskUnit, device: BlockDevice): void {
+  const { alignmentBytes, discard, readOnly } = device.features
+  if (blockBytes % alignmentBytes !== 0) {
+    throw wrongOption(
+      device,
+      `logical blocks of ${blockBytes} bytes don't fit its alignment of ${alignmentBytes}`,
+    )
+  }
+  if (device.sizeBytes < blockBytes) {
+    throw wrongOption(device, `it is shorter than one block of ${blockBytes} bytes`)
+  }
+  // A medium that can't be written is told so of UNMAP, too.
+  if (thin && !discard && !(removable && readOnly)) {
+    throw wrongOption(device, "it can't give space back, so it can't be thin")
+  }
+}
+
+const wrongOption = (device: BlockDevice, message: string): SanletError =>
+  new SanletError("ERR_DISK_OPTION", `${device.name}: ${message}`)

@@ -87,7 +87,7 @@ export class MediumOperations implements CommandRestriction {
     }
     const allowed = mark.operation === "sanitize" ? allowedDuringSanitize : allowedDuringFormat
     this.#unit.abortSelfTest(SelfTestResult.abortedOtherwise)
-    this.#unit.terminateTasks(inProgress(mark, 0), (other) => other === task || allowed(other.cdb))
+    void this.#unit.terminateTasks(inProgress(mark, 0), (other) => other === task || allowed(other.cdb))
     const ended = this.#run(mark)
     if (immediate || task.state === "aborted") return
     const forsaken = new Promise<undefined>((resolve) => this.#waiting.set(task, () => resolve(undefined)))

@@ -18,7 +18,8 @@ export type ChangeListener = (offsetBytes: number, lengthBytes: number) => void
  * ranges that somebody holds alone. Offsets and lengths are in bytes, whole logical blocks.
  */
 export class Medium {
-  readonly device: BlockDevice
+  /** Of a removable unit it changes with the tray, when nothing uses it. */
+  device: BlockDevice
   readonly #blockBytes: number
   readonly #lock = new RangeLock()
   /** Reads of several steps; undefined: there are no atomic writes that they could see half of. */

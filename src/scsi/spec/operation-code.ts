@@ -1,4 +1,4 @@
-/** Operation codes of SPC-4 (annex D.3) and SBC-3 that a disk knows. */
+/** Operation codes of SPC-4 (annex D.3), SBC-3 and MMC-6 that a disk or a CD-ROM drive knows. */
 export const OperationCode = {
   testUnitReady: 0x00,
   requestSense: 0x03,
@@ -24,6 +24,11 @@ export const OperationCode = {
   readDefectData10: 0x37,
   writeSame10: 0x41,
   unmap: 0x42,
+  readTocPmaAtip: 0x43,
+  getConfiguration: 0x46,
+  getEventStatusNotification: 0x4a,
+  readDiscInformation: 0x51,
+  readTrackInformation: 0x52,
   sanitize: 0x48,
   logSelect: 0x4c,
   logSense: 0x4d,
@@ -52,8 +57,15 @@ export const OperationCode = {
   maintenanceOut: 0xa4,
   read12: 0xa8,
   write12: 0xaa,
+  getPerformance: 0xac,
+  readDiscStructure: 0xad,
   writeAndVerify12: 0xae,
   verify12: 0xaf,
+  setStreaming: 0xb6,
+  readCdMsf: 0xb9,
+  setCdSpeed: 0xbb,
+  mechanismStatus: 0xbd,
+  readCd: 0xbe,
   readDefectData12: 0xb7,
 } as const
 export type OperationCode = (typeof OperationCode)[keyof typeof OperationCode]

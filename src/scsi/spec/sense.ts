@@ -95,7 +95,10 @@ export const Asc = {
   noDefectSpareLocationAvailable: 0x3200,
   thinProvisioningSoftThresholdReached: 0x3807,
   savingParametersNotSupported: 0x3900,
+  cannotReadMediumIncompatibleFormat: 0x3002,
   mediumNotPresent: 0x3a00,
+  mediumNotPresentTrayClosed: 0x3a01,
+  mediumNotPresentTrayOpen: 0x3a02,
   logicalUnitFailedSelfTest: 0x3e03,
   reportedLunsDataHasChanged: 0x3f0e,
   inquiryDataHasChanged: 0x3f03,
@@ -111,6 +114,7 @@ export const Asc = {
   insufficientResourcesToCreateRod: 0x550c,
   thresholdConditionMet: 0x5b01,
   failurePredictionThresholdExceededFalse: 0x5dff,
+  illegalModeForThisTrack: 0x6400,
   setTargetPortGroupsCommandFailed: 0x670a,
 } as const
 export type Asc = (typeof Asc)[keyof typeof Asc]

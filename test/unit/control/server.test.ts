@@ -107,6 +107,47 @@ describe("a server", () => {
     assert.deepEqual(warnings, [])
   })
 
+  test("serves removable disks and CD-ROM drives, also without a medium", async (t) => {
+    const { folder, start } = setUp(t)
+    const iso = join(folder, "disc.iso")
+    fs.writeFileSync(iso, Buffer.alloc(9000, 1)) // four sectors and a rest
+    fs.chmodSync(iso, 0o400)
+    const disc = { type: "file", path: iso, cache: "write-back" } as const
+    const [target] = configurationOf([]).targets
+    const luns = [
+      { lun: 0, type: "cdrom", device: disc },
+      { lun: 1, type: "cdrom" },
+      { lun: 2, removable: true, device: file(join(folder, "stick.img")) },
+      { lun: 3, removable: true },
+    ] as const
+    const configuration = { ...configurationOf([]), targets: [{ ...target!, luns: [...luns] }] }
+    const server = await start(configuration)
+    const { units } = server
+    assert.deepEqual(
+      units.map(({ type, blockBytes, readOnly, sizeBytes }) => [type, blockBytes, readOnly, sizeBytes]),
+      [
+        ["cdrom", 2048, true, 9000],
+        ["cdrom", 2048, true, 0],
+        ["disk", 512, false, 2 ** 20],
+        ["disk", 512, false, 0],
+      ],
+    )
+    assert.equal(new Set(units.map(({ serial }) => serial)).size, 4)
+    for (const unit of units.slice(0, 2))
+      await assert.rejects(Disk.open(unit.url), /is a CD\/DVD, not a disk/)
+    const disk = await Disk.open(units[2]!.url)
+    assert.equal(disk.inquiry.removable, true)
+    await disk.close()
+    await assert.rejects(Disk.open(units[3]!.url), /MEDIUM NOT PRESENT/)
+    await server.close()
+    const again = await start(configuration)
+    t.after(() => again.close())
+    assert.deepEqual(
+      again.units.map(({ serial }) => serial),
+      units.map(({ serial }) => serial),
+    )
+  })
+
   test("leaves nothing open when it can't start, whatever the reason", async (t) => {
     const { folder, start } = setUp(t)
     const [a, b] = [join(folder, "a.img"), join(folder, "b.img")]
@@ -121,6 +162,13 @@ describe("a server", () => {
     const lun = { ...taken.targets[0]!.luns[0]!, serial: busy.units[0]!.serial }
     const wanted = { ...taken, targets: [{ ...taken.targets[0]!, luns: [lun] }] }
     await assert.rejects(start(wanted), { code: "ERR_IDENTITY_CONFLICT" })
+    const disc = { ...taken.targets[0]!.luns[0]!, type: "cdrom", serial: "DISC" } as const
+    const short = join(folder, "short.iso")
+    fs.writeFileSync(short, Buffer.alloc(2047))
+    const tooShort = { ...disc, device: { ...file(short), sizeBytes: 2047 } }
+    const unfit = { ...taken, targets: [{ ...taken.targets[0]!, luns: [tooShort] }] }
+    await assert.rejects(start(unfit), { code: "ERR_DISK_OPTION" })
+    await assert.rejects(start(unfit), { code: "ERR_DISK_OPTION" }, "and its identity is free again")
     await busy.close()
     const server = await start(configurationOf([a, b]))
     await server.close()

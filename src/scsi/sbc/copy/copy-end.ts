@@ -8,9 +8,6 @@ import type { CopyOperation } from "./operation.ts"
 
 type Role = ForwardedSense["from"]
 
-/** Of a READ or WRITE: its rule in the tables of reservations looks at no field. */
-const ANY_TRANSFER = new Uint8Array(16)
-
 /** What a source or a destination of a copy has answered: its own sense, or RESERVATION CONFLICT. */
 export class CopyEndError extends SanletError {
   readonly role: Role
@@ -38,6 +35,8 @@ export class CopyEnd {
   readonly role: Role
   readonly #operation: CopyOperation
   readonly #row: Command
+  /** Of a READ or WRITE, of nothing in particular: the tables of reservations look at its operation code. */
+  readonly #cdb = new Uint8Array(16)
 
   constructor(unit: DiskUnit, role: Role, operation: CopyOperation) {
     this.unit = unit
@@ -45,6 +44,7 @@ export class CopyEnd {
     this.#operation = operation
     const opcode = role === "source" ? OperationCode.read16 : OperationCode.write16
     this.#row = unit.commandTable.ofOpcode(opcode) as Command
+    this.#cdb[0] = opcode
     operation.visit(unit)
   }
 
@@ -99,7 +99,7 @@ export class CopyEnd {
   #check(offsetBytes: number, lengthBytes: number): void {
     const { unit } = this
     const { reservation } = unit
-    if (reservation.restricts && reservation.conflicts(this.#operation.nexus, this.#row, ANY_TRANSFER))
+    if (reservation.restricts && reservation.conflicts(this.#operation.nexus, this.#row, this.#cdb))
       throw new CopyEndError(this.role)
     if (this.role === "destination") unit.checkWritable()
     else unit.checkReady()

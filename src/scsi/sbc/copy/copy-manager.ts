@@ -15,7 +15,8 @@ import { RodTokens } from "./rod-tokens.ts"
 const managers = new WeakMap<LogicalUnit, CopyManager>()
 
 /** The copy manager of a unit; undefined for one that can't be copied from or to. */
-export const copyManagerOf = (unit: LogicalUnit): CopyManager | undefined => managers.get(unit)
+export const copyManagerOf = (unit: LogicalUnit): CopyManager | undefined =>
+  unit.thirdPartyCopy ? managers.get(unit) : undefined
 
 /** The copy manager of a disk (SPC-4 §5.17.2): its copy operations, and the ROD tokens it has given out. */
 export class CopyManager {

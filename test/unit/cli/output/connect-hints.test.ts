@@ -7,6 +7,7 @@ const unit = {
   url: "iscsi://127.0.0.1:3260/iqn.2026-01.org.example:disk/0",
   target: "iqn.2026-01.org.example:disk",
   lun: 0,
+  type: "disk" as const,
   device: "disk.img",
   sizeBytes: 1024,
   blockBytes: 512,
@@ -33,4 +34,10 @@ test("how Linux comes over iSER is told where other machines can", () => {
 
 test("without iSER nothing is told of it", () => {
   assert.doesNotMatch(hints("192.0.2.1:3260", ["tcp"]), /iser|siw/i)
+})
+
+test("a CD-ROM drive is called one", () => {
+  const drive = { ...unit, type: "cdrom" as const, device: "disc.iso", readOnly: true }
+  const lines = connectHints({ units: [drive], portals: [] }, styleFor({}, {}))
+  assert.ok(lines.includes("LUN 0: 1 KiB in disc.iso (a CD-ROM drive)"), lines.join("\n"))
 })

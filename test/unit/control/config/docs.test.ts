@@ -17,8 +17,8 @@ test("the reference in docs/configuration.md is that of the schema", () => {
 
 test("what docs/configuration.md shows is right", () => {
   const blocks = [...readPage().matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text ?? "")
-  assert.equal(blocks.length, 3)
-  const [whole = "", portals = "", alua = ""] = blocks
+  assert.equal(blocks.length, 4)
+  const [whole = "", portals = "", alua = "", media = ""] = blocks
   parseConfiguration(whole, "docs/configuration.md", context)
   // The second shows portals alone; what else there must be is the first one's.
   const { portals: shown } = parseConfiguration(`${portals}${whole}`, "docs/configuration.md", context)
@@ -31,6 +31,15 @@ test("what docs/configuration.md shows is right", () => {
     target?.alua?.groups.map(({ state }) => state),
     [undefined, "active/non-optimized"],
   )
+  const { targets } = parseConfiguration(media, "docs/configuration.md", context)
+  assert.deepEqual(
+    targets[0]?.luns.map(({ type, removable, device }) => [type, removable, device?.type]),
+    [
+      ["cdrom", undefined, "file"],
+      ["cdrom", undefined, undefined],
+      [undefined, true, "file"],
+    ],
+  )
 })
 
 test("examples/san.yaml is right, and uses most of what there is", () => {
@@ -39,8 +48,8 @@ test("examples/san.yaml is right, and uses most of what there is", () => {
   assert.equal(portals.length, 3)
   assert.equal(discovery?.chap?.users[0]?.name, "discovery")
   assert.deepEqual(
-    targets.map(({ luns }) => luns.map(({ device }) => device.type)),
-    [["file", "file", "readonly"], ["delay"]],
+    targets.map(({ luns }) => luns.map(({ device }) => device?.type)),
+    [["file", "file", "readonly", "file", undefined], ["delay"]],
   )
   assert.equal(targets[0]?.chap?.outgoing?.name, "san")
   assert.equal(targets[0]?.login?.maxBurstLength, 2 ** 20)

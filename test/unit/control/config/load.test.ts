@@ -279,6 +279,38 @@ describe("a wrong configuration", () => {
     ])
   })
 
+  test("units without a medium that need one, and CD-ROM drives that aren't", () => {
+    const lun = (keys: string) => `targets: [{ name: "iqn.2026-01.org.example:a", luns: [{ ${keys} }] }]`
+    for (const [keys, ...expected] of [
+      ["lun: 0", "luns[0].device: missing; only a removable disk and a cdrom can do without"],
+      [
+        "lun: 0, removable: false",
+        "luns[0].device: missing; only a removable disk and a cdrom can do without",
+      ],
+      [
+        "lun: 0, type: cdrom, blockSize: 4096, removable: false",
+        "luns[0].blockSize: a cdrom has blocks of 2048 bytes: expected nothing",
+        "luns[0].removable: a disc can be taken out of a cdrom: expected true, or nothing",
+      ],
+      ["lun: 0, type: cdrm", 'luns[0].type: expected disk or cdrom, found "cdrm"; did you mean "cdrom"?'],
+      [
+        "lun: 0, removable: true, protection: { type: 1 }",
+        "luns[0].protection: only a disk whose medium stays has protection information: expected nothing",
+      ],
+      ["lun: 0, removable: 1", "luns[0].removable: expected true or false, found 1"],
+    ] as const) {
+      assert.deepEqual(
+        errorsOf(lun(keys)).map((line) => line.replace(/^san\.yaml:\d+:\d+: targets\[0\]\./, "")),
+        expected,
+      )
+    }
+    const { targets } = parse(lun("lun: 0, removable: true }, { lun: 1, type: cdrom, removable: true"))
+    assert.deepEqual(targets[0]?.luns, [
+      { lun: 0, removable: true },
+      { lun: 1, type: "cdrom", removable: true },
+    ])
+  })
+
   test("what is used twice", () => {
     const twice = `targets:
   - name: iqn.2026-01.org.example:a

@@ -93,6 +93,7 @@ function shape(value: Schema): string {
   }
   if (value.items) return `list of ${plural(shape(value.items))}`
   if (value.type === "integer" || value.type === "number") return range(value)
+  if (value.type === "boolean") return "true, false"
   return value.type === "string" ? "text" : String(value.type)
 }
 
