@@ -75,8 +75,13 @@ describe("libiscsi's suites for a LUN of their own", () => {
   test("ReadOnly: a LUN that software has write protected refuses every write", async () => {
     const url = served.urls[1]!
     const disk = await new Initiator().open(url)
-    // The control mode page with SWP: nobody but a reset takes it back.
-    const page = Uint8Array.of(0, 0, 0, 0, 0x0a, 0x0a, 0x02, 0x10, 0x08, 0, 0, 0, 0xff, 0xff, 0, 0)
+    // The control mode page as it is, with SWP: nobody but a reset takes it back.
+    const page = new Uint8Array(16)
+    await disk.execute(cdb.modeSense6(0x0a, page.length, { withoutBlockDescriptors: true }), { dataIn: page })
+    page[0] = 0
+    page[2] = 0
+    page[4]! &= 0x3f
+    page[8]! |= 0x08
     const { status } = await disk.execute(cdb.modeSelect6(page.length), { dataOut: page })
     assert.equal(status, 0)
     await disk.close()
