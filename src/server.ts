@@ -161,7 +161,9 @@ class Composition implements Server {
       state = await openUnitState(join(stateFolder, "units"), claim, device, log)
       const medium = device === noMedium ? undefined : device
       const around = { identity: claim, reservationStore, state, clock, random }
-      return { state, unit: logicalUnitOf(configuration, medium, around) }
+      const unit = logicalUnitOf(configuration, medium, around)
+      unit.log = log // it tells of what it takes up again before it is part of a target
+      return { state, unit }
     } catch (error) {
       await state?.close()
       await claim.release()
