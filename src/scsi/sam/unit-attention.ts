@@ -5,7 +5,6 @@ import { Asc } from "../spec/sense.ts"
 const RESETS: readonly number[] = [
   Asc.powerOn,
   Asc.powerOnResetOrBusDeviceReset,
-  Asc.scsiBusReset,
   Asc.busDeviceResetFunction,
   Asc.itNexusLoss,
 ]

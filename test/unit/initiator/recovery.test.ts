@@ -255,6 +255,14 @@ describe("operations of a disk", () => {
     assert.equal(codeOf(busy), "ERR_SCSI_BUSY")
   })
 
+  it("have succeeded with CONDITION MET", async () => {
+    const target = new ScriptedTarget()
+    const { disk } = await openDisk(target)
+    answering(target, WRITE, [{ status: Status.conditionMet }])
+    await target.run(disk.writeBlocks(0, block(1)))
+    assert.equal(target.commands.length, 1)
+  })
+
   it("are repeated after unit attentions, which the user is told of", async () => {
     const target = new ScriptedTarget()
     const { disk, events } = await openDisk(target)

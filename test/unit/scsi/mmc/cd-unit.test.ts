@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import { CdUnit } from "../../../../src/scsi/mmc/cd-unit.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good } from "../../../suites/scsi-task.ts"
@@ -165,6 +166,19 @@ describe("MODE SENSE of a CD-ROM drive", () => {
       codes.toSorted((a, b) => a - b),
     )
     assert.ok(!codes.includes(0x08))
+  })
+
+  it("has Power Condition and Timeout and Protect, of which nothing can be changed", async () => {
+    const { run, nexuses } = cdBench(100)
+    for (const [code, bytes] of [
+      [0x1a, 0x0a],
+      [0x1d, 0x08],
+    ] as const) {
+      for (const control of [cdb.PageControl.current, cdb.PageControl.changeable, cdb.PageControl.default]) {
+        const page = good(await run(nexuses[0], [...cdb.modeSense10(code, 255, { control })]))
+        assert.deepEqual([...page.subarray(8)], [code, bytes, ...new Uint8Array(bytes)])
+      }
+    }
   })
 
   it("takes a block descriptor of 2048 bytes in MODE SELECT, and no other", async () => {

@@ -190,6 +190,11 @@ describe("unit attention interlock", () => {
     send(cdb.requestSense(18))
     checkCondition(send(withNaca(FAIL), { nexus: other }), mediumError, Asc.unrecoveredReadError)
     assert.equal(send(own(CHANGE)).status, Status.busy)
+    await unit.clearAca(other)
+    checkCondition(send(own(CHANGE)), unitAttention, Asc.previousBusyStatus)
+    checkCondition(send(own(CHANGE)), unitAttention, Asc.previousBusyStatus)
+    send(cdb.requestSense(18))
+    good(send(own(CHANGE)))
     unit.control.unitAttentionInterlock = 0
   })
 })

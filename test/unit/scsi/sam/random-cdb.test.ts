@@ -13,7 +13,7 @@ import { SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { forEachSeed } from "../../../seed.ts"
 import { TestTask, testNexus } from "../../../suites/scsi-task.ts"
-import { abortCdb, extendedCopyCdb, receiveCdb, tokenCdb } from "../sbc/copy/copy-bench.ts"
+import { copyOperationAbort, extendedCopyCdb, receiveCdb, tokenCdb } from "../sbc/copy/copy-bench.ts"
 import { TestDevice } from "../sbc/test-device.ts"
 
 const BLOCKS = 64
@@ -60,7 +60,7 @@ const sound: readonly Uint8Array[] = [
   extendedCopyCdb(1, 48 + 32 + 28),
   tokenCdb(0x10, 1, 32),
   tokenCdb(0x11, 1, 552),
-  abortCdb(1),
+  copyOperationAbort(1),
   receiveCdb(0, 1),
   receiveCdb(5, 1),
   receiveCdb(7, 1),

@@ -26,9 +26,9 @@ const uncorrected = async (disk: Disk, page: number): Promise<number> => (await 
 
 describe("log pages of a disk", () => {
   it("are listed by rising code; 0Ch where blocks can be without storage", async () => {
-    assert.equal(hex(await makeDisk().good(cdb.logSense(0, 64))), "0000000b" + "00020305060c0d0e10192f")
+    assert.equal(hex(await makeDisk().good(cdb.logSense(0x00, 64))), "0000000b" + "00020305060c0d0e10192f")
     const thick = makeDisk({ device: new TestDevice(1 << 16, { discard: false }) })
-    assert.equal(hex(await thick.good(cdb.logSense(0, 64))), "0000000a" + "00020305060d0e10192f")
+    assert.equal(hex(await thick.good(cdb.logSense(0x00, 64))), "0000000a" + "00020305060d0e10192f")
     await thick.fails(cdb.logSense(0x0c, 64), SenseKey.illegalRequest, Asc.invalidFieldInCdb)
     const blind = makeDisk({ device: new TestDevice(1 << 16, { extents: false }) })
     await blind.fails(cdb.logSense(0x0c, 64), SenseKey.illegalRequest, Asc.invalidFieldInCdb)
@@ -66,11 +66,11 @@ describe("log pages of a disk", () => {
       dataOut: two.subarray(0, 512),
     })
     assert.deepEqual(
-      [await processed(disk, 2), await processed(disk, 3), await processed(disk, 5)],
+      [await processed(disk, 0x02), await processed(disk, 0x03), await processed(disk, 0x05)],
       [1024 + 512 + 512, 5 * 512, (4 + 1 + 2) * 512],
     )
     assert.deepEqual(
-      [await uncorrected(disk, 2), await uncorrected(disk, 3), await uncorrected(disk, 5)],
+      [await uncorrected(disk, 0x02), await uncorrected(disk, 0x03), await uncorrected(disk, 0x05)],
       [0, 0, 0],
       "what differs is no error of the medium's",
     )
@@ -90,7 +90,7 @@ describe("log pages of a disk", () => {
       }
     }
     assert.deepEqual(
-      [await uncorrected(disk, 2), await uncorrected(disk, 3), await uncorrected(disk, 5)],
+      [await uncorrected(disk, 0x02), await uncorrected(disk, 0x03), await uncorrected(disk, 0x05)],
       [2, 3, 1],
     )
     assert.deepEqual(await counters(disk, 6, 0), [0])
@@ -143,6 +143,6 @@ describe("log pages of a disk", () => {
     assert.deepEqual(await counters(disk, 0x19, 1), [0, 0, 0, 0, 0, 0, 0, 0])
     await disk.good(cdb.read10(0, 2))
     assert.deepEqual(await counters(disk, 0x19, 1), [1, 0, 0, 2, 0, 0, 0, 0])
-    assert.equal(await processed(disk, 3), 1024)
+    assert.equal(await processed(disk, 0x03), 1024)
   })
 })

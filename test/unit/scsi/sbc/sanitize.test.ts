@@ -15,6 +15,7 @@ import {
   VolatileRecords,
 } from "../../../../src/scsi/sam/unit-records.ts"
 import { DiskUnit } from "../../../../src/scsi/sbc/disk-unit.ts"
+import { SanitizeAction } from "../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { checkCondition, good, TestTask, testNexus } from "../../../suites/scsi-task.ts"
@@ -24,9 +25,9 @@ import { TestDevice } from "./test-device.ts"
 const { illegalRequest, notReady, mediumError, hardwareError, dataProtect, noSense } = SenseKey
 const STEP_MS = 1000
 const MiB = 1024 * 1024
-const OVERWRITE = 0x01
-const BLOCK_ERASE = 0x02
-const EXIT_FAILURE_MODE = 0x1f
+const OVERWRITE = SanitizeAction.overwrite
+const BLOCK_ERASE = SanitizeAction.blockErase
+const EXIT_FAILURE_MODE = SanitizeAction.exitFailureMode
 const IMMED = 0x80
 const AUSE = 0x20
 const TEMPERATURE = 0x0d
@@ -165,8 +166,9 @@ describe("SANITIZE with BLOCK ERASE", () => {
 describe("SANITIZE", () => {
   it("knows no other service action, CRYPTOGRAPHIC ERASE among them, and no reserved bit", async () => {
     const { disk } = slowDisk()
+    const known: readonly number[] = [OVERWRITE, BLOCK_ERASE, EXIT_FAILURE_MODE]
     for (let action = 0; action < 0x20; action++) {
-      if ([OVERWRITE, BLOCK_ERASE, EXIT_FAILURE_MODE].includes(action)) continue
+      if (known.includes(action)) continue
       await disk.fails(sanitize(action), illegalRequest, Asc.invalidFieldInCdb)
     }
     await disk.fails(sanitize(BLOCK_ERASE, 0, 0x40), illegalRequest, Asc.invalidFieldInCdb)

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { BlockError } from "../../../../src/backstore/block-device.ts"
+import { VariableLength } from "../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { makeDisk, pattern } from "./disk.ts"
 
 const { illegalRequest, mediumError, miscompare } = SenseKey
-const READ = 0x09
-const VERIFY = 0x0a
-const WRITE = 0x0b
-const WRITE_AND_VERIFY = 0x0c
-const WRITE_SAME = 0x0d
+const READ = VariableLength.read32
+const VERIFY = VariableLength.verify32
+const WRITE = VariableLength.write32
+const WRITE_AND_VERIFY = VariableLength.writeAndVerify32
+const WRITE_SAME = VariableLength.writeSame32
 
 function cdb32(action: number, lba: number | bigint, blocks: number, flags = 0): Uint8Array {
   const cdb = new Uint8Array(32)

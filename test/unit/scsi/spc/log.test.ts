@@ -31,18 +31,18 @@ const errors = (page: number, processed: number, uncorrected: number, control = 
 describe("LOG SENSE", () => {
   test("lists the pages there are, and their subpages", async () => {
     const bench = makeBench()
-    assert.equal(await sense(bench, 0), "00000008" + "0002030506" + "0d102f")
+    assert.equal(await sense(bench, 0x00), "00000008" + "0002030506" + "0d102f")
     const pairs = "0000" + "00ff" + "02000300050006000d0010002f00"
-    assert.equal(await sense(bench, 0, { subpage: 0xff }), `40ff0012${pairs}`)
+    assert.equal(await sense(bench, 0x00, { subpage: 0xff }), `40ff0012${pairs}`)
   })
 
   test("counters begin at 0; their thresholds at the largest value", async () => {
     const bench = makeBench()
-    assert.equal(await sense(bench, 2), errors(2, 0, 0))
-    assert.equal(await sense(bench, 2, { control: DEFAULT_CUMULATIVE }), errors(2, 0, 0))
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 0))
+    assert.equal(await sense(bench, 0x02, { control: DEFAULT_CUMULATIVE }), errors(2, 0, 0))
     const largest = `8200001800052008${"ff".repeat(8)}00062008${"ff".repeat(8)}`
-    assert.equal(await sense(bench, 2, { control: THRESHOLD }), largest)
-    assert.equal(await sense(bench, 2, { control: DEFAULT_THRESHOLD }), largest)
+    assert.equal(await sense(bench, 0x02, { control: THRESHOLD }), largest)
+    assert.equal(await sense(bench, 0x02, { control: DEFAULT_THRESHOLD }), largest)
   })
 
   test("errors are counted by what failed", async () => {
@@ -53,9 +53,9 @@ describe("LOG SENSE", () => {
     send(own(FAIL)) // access "write", MEDIUM ERROR
     send(own(BREAK)) // HARDWARE ERROR
     send([0xff]) // the initiator's own fault
-    assert.equal(await sense(bench, 2), errors(2, 0, 1))
-    assert.equal(await sense(bench, 3), errors(3, 0, 0))
-    assert.equal(await sense(bench, 6), `8600000c00002008${u64(1)}`)
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 1))
+    assert.equal(await sense(bench, 0x03), errors(3, 0, 0))
+    assert.equal(await sense(bench, 0x06), `8600000c00002008${u64(1)}`)
   })
 
   test("no temperature, and no informational exception", async () => {
@@ -69,8 +69,8 @@ describe("LOG SENSE", () => {
   test("from a parameter on, and no further than the allocation length", async () => {
     const bench = makeBench()
     bench.unit.counters.readErrors = 7
-    assert.equal(await sense(bench, 3, { pointer: 6 }), `8300000c00062008${u64(7)}`)
-    const short = await bench.run(cdb.logSense(3, 6))
+    assert.equal(await sense(bench, 0x03, { pointer: 6 }), `8300000c00062008${u64(7)}`)
+    const short = await bench.run(cdb.logSense(0x03, 6))
     assert.equal(hex(good(short)), "830000180005")
     assert.equal(short.dataInBytes, 6)
     for (const [page, pointer] of [
@@ -106,9 +106,9 @@ describe("LOG SELECT without a list", () => {
     const bench = await counted()
     const other = bench.another("other")
     good(await bench.run(cdb.logSelect(0, { page: 2, reset: true })))
-    assert.equal(await sense(bench, 2), errors(2, 0, 0))
-    assert.equal((await sense(bench, 2, { control: THRESHOLD })).slice(-16), "ff".repeat(8))
-    assert.equal(await sense(bench, 3), errors(3, 2 ** 40, 3))
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 0))
+    assert.equal((await sense(bench, 0x02, { control: THRESHOLD })).slice(-16), "ff".repeat(8))
+    assert.equal(await sense(bench, 0x03), errors(3, 2 ** 40, 3))
     checkCondition(
       await bench.run(cdb.testUnitReady(), { nexus: other }),
       unitAttention,
@@ -116,27 +116,27 @@ describe("LOG SELECT without a list", () => {
     )
     good(await bench.run(cdb.testUnitReady()))
     bench.unit.counters.writeErrors++
-    assert.equal(await sense(bench, 2), errors(2, 0, 1), "it goes on from there")
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 1), "it goes on from there")
   })
 
   test("page 00h is all pages; FFh all subpages", async () => {
     for (const options of [{ page: 0 }, { page: 3, subpage: 0xff }]) {
       const bench = await counted()
       good(await bench.run(cdb.logSelect(0, { ...options, reset: true })))
-      assert.equal(await sense(bench, 3), errors(3, 0, 0))
+      assert.equal(await sense(bench, 0x03), errors(3, 0, 0))
     }
   })
 
   test("PC 10b and 11b bring back default thresholds or cumulative values; 00b and 01b nothing", async () => {
     const bench = await counted()
     for (const control of [THRESHOLD, CUMULATIVE]) good(await bench.run(cdb.logSelect(0, { control })))
-    assert.equal(await sense(bench, 2), errors(2, 0, 4))
-    assert.equal((await sense(bench, 2, { control: THRESHOLD })).slice(-16), u64(9))
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 4))
+    assert.equal((await sense(bench, 0x02, { control: THRESHOLD })).slice(-16), u64(9))
     good(await bench.run(cdb.logSelect(0, { control: DEFAULT_THRESHOLD })))
-    assert.equal((await sense(bench, 2, { control: THRESHOLD })).slice(-16), "ff".repeat(8))
-    assert.equal(await sense(bench, 2), errors(2, 0, 4))
+    assert.equal((await sense(bench, 0x02, { control: THRESHOLD })).slice(-16), "ff".repeat(8))
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 4))
     good(await bench.run(cdb.logSelect(0, { control: DEFAULT_CUMULATIVE })))
-    assert.equal(await sense(bench, 2), errors(2, 0, 0))
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 0))
   })
 
   test("pages that aren't there, and SP, are refused", async () => {
@@ -159,10 +159,10 @@ describe("LOG SELECT without a list", () => {
     good(await select(bench, `8300000c0006a008${u64(3)}`))
     await bench.unit.reset(Asc.busDeviceResetFunction)
     bench.unit.takeUnitAttention(bench.nexus)
-    assert.equal(await sense(bench, 3), errors(3, 0, 0))
-    assert.equal((await sense(bench, 2, { control: THRESHOLD })).slice(-16), "ff".repeat(8))
+    assert.equal(await sense(bench, 0x03), errors(3, 0, 0))
+    assert.equal((await sense(bench, 0x02, { control: THRESHOLD })).slice(-16), "ff".repeat(8))
     bench.unit.counters.readErrors++
-    assert.equal(await sense(bench, 3), errors(3, 0, 1))
+    assert.equal(await sense(bench, 0x03), errors(3, 0, 1))
   })
 })
 
@@ -177,7 +177,7 @@ describe("LOG SELECT with a list", () => {
       good(await select(bench, list, control))
     }
     good(await bench.run(cdb.testUnitReady(), { nexus: other })) // nothing has changed
-    assert.equal(await sense(bench, 5), errors(5, 77, 0))
+    assert.equal(await sense(bench, 0x05), errors(5, 77, 0))
   })
 
   test("DU stops a counter where it is, and lets it go on from there", async () => {
@@ -187,12 +187,12 @@ describe("LOG SELECT with a list", () => {
     good(await select(bench, `8300000c0006a008${u64(3)}`))
     counters.readErrors = 10
     const page = `83000018` + `00052008${u64(0)}` + `0006a008${u64(3)}`
-    assert.equal(await sense(bench, 3), page)
-    const other = await sense(bench, 3, { control: THRESHOLD })
+    assert.equal(await sense(bench, 0x03), page)
+    const other = await sense(bench, 0x03, { control: THRESHOLD })
     assert.equal(other.slice(32, 40), "00062008", "DU is 0 where thresholds are asked for")
     good(await select(bench, `8300000c00062008${u64(3)}`))
     counters.readErrors = 12
-    assert.equal(await sense(bench, 3), errors(3, 0, 5))
+    assert.equal(await sense(bench, 0x03), errors(3, 0, 5))
   })
 
   test("a counter that stands still can be reset", async () => {
@@ -200,7 +200,7 @@ describe("LOG SELECT with a list", () => {
     bench.unit.counters.readErrors = 3
     good(await select(bench, `8300000c0006a008${u64(0)}`))
     bench.unit.counters.readErrors = 4
-    assert.equal((await sense(bench, 3)).slice(-24), `0006a008${u64(0)}`)
+    assert.equal((await sense(bench, 0x03)).slice(-24), `0006a008${u64(0)}`)
   })
 
   test("bits that mean nothing are passed over: DS of old, TMC of a list", async () => {
@@ -218,7 +218,7 @@ describe("LOG SELECT with a list", () => {
       Asc.invalidFieldInParameterList,
     )
     assert.deepEqual(detail.field, { in: "parameters", byte: 24 })
-    assert.equal(await sense(bench, 2), errors(2, 0, 3))
+    assert.equal(await sense(bench, 0x02), errors(2, 0, 3))
   })
 
   test("what can't be is pointed at", async () => {
@@ -297,7 +297,7 @@ describe("LOG SELECT with a list", () => {
     const other = bench.another("other")
     good(await bench.run(cdb.reserve6(), { nexus: other }))
     assert.equal((await bench.run(cdb.logSelect(0, { reset: true }))).status, Status.reservationConflict)
-    await sense(bench, 2)
+    await sense(bench, 0x02)
   })
 })
 
@@ -364,7 +364,7 @@ describe("thresholds", () => {
       [DEFAULT_CUMULATIVE, "20"],
       [DEFAULT_THRESHOLD, "20"],
     ] as const) {
-      assert.equal((await sense(bench, 3, { control })).slice(36, 38), byte)
+      assert.equal((await sense(bench, 0x03, { control })).slice(36, 38), byte)
     }
     assert.equal(bench.unit.logParameters.comparing, 1)
     good(await select(bench, `8300000c00062008${u64(9)}`, THRESHOLD))
@@ -394,6 +394,6 @@ describe("the counters of errors", () => {
     const task = bench.send(own(HOLD))
     bench.unit.held[0]!.fail(new SenseError(SenseKey.abortedCommand, Asc.protocolServiceCrcError, "as told"))
     await task.ended
-    assert.equal((await sense(bench, 6)).slice(-16), u64(1))
+    assert.equal((await sense(bench, 0x06)).slice(-16), u64(1))
   })
 })

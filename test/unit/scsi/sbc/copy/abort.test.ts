@@ -7,10 +7,11 @@ import {
 import type { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
 import * as cdb from "../../../../../src/scsi/cdb/index.ts"
 import { PersistentReserveOut } from "../../../../../src/scsi/spec/operation-code.ts"
+import { ThirdPartyCopyIn, ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good, testNexus, type TestTask } from "../../../../suites/scsi-task.ts"
 import {
-  abortCdb,
+  copyOperationAbort,
   blockSegment,
   CopyBench,
   extendedCopyCdb,
@@ -33,7 +34,7 @@ async function begin(options: { immediate?: boolean } = {}): Promise<{ bench: Co
   bench.disk(1).device.slow = true
   const segment = blockSegment({ blocks: BLOCKS, from: 0, to: 0 })
   const dataOut = lid4List([bench.cscd(0), bench.cscd(1)], [segment], { listId: LIST_ID, ...options })
-  const task = bench.send(extendedCopyCdb(1, dataOut.length), { dataOut })
+  const task = bench.send(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, dataOut.length), { dataOut })
   await settle()
   assert.equal(bench.disk(1).device.waiting.length, 2)
   return { bench, task }
@@ -41,7 +42,7 @@ async function begin(options: { immediate?: boolean } = {}): Promise<{ bench: Co
 
 /** COPY OPERATION STATUS, EXTENDED COPY COMPLETION STATUS, SENSE DATA LENGTH. */
 async function statusOf(bench: CopyBench): Promise<number[]> {
-  const data = good(await bench.run(receiveCdb(5, LIST_ID)))
+  const data = good(await bench.run(receiveCdb(ThirdPartyCopyIn.receiveCopyStatusLid4, LIST_ID)))
   return [data[5]!, data[12]!, data[14]!]
 }
 
@@ -74,7 +75,7 @@ describe("a copy that is aborted", () => {
 
   it("by COPY OPERATION ABORT ends its command with COPY ABORTED, before the abort ends", async () => {
     const { bench, task } = await begin()
-    const abort = bench.send(abortCdb(LIST_ID))
+    const abort = bench.send(copyOperationAbort(LIST_ID))
     await settle()
     assert.equal(abort.over, false)
     await bench.finishAll()
@@ -82,7 +83,7 @@ describe("a copy that is aborted", () => {
     checkCondition(task, SenseKey.copyAborted, Asc.commandsClearedByDeviceServer)
     assert.equal(writes(bench), 2)
     assert.deepEqual(await statusOf(bench), [0x60, 0x40, 0])
-    const again = await bench.run(abortCdb(LIST_ID))
+    const again = await bench.run(copyOperationAbort(LIST_ID))
     const sense = checkCondition(again, SenseKey.illegalRequest, Asc.invalidFieldInCdb)
     assert.deepEqual(sense.detail.field, { in: "cdb", byte: 2 })
   })
@@ -91,7 +92,7 @@ describe("a copy that is aborted", () => {
     const { bench, task } = await begin({ immediate: true })
     good(await task.ended)
     assert.deepEqual(await statusOf(bench), [0x12, 0, 0])
-    const abort = bench.send(abortCdb(LIST_ID))
+    const abort = bench.send(copyOperationAbort(LIST_ID))
     await settle()
     assert.equal(abort.over, false)
     await bench.finishAll()
@@ -135,7 +136,7 @@ describe("a copy that is aborted", () => {
           checkCondition(task, SenseKey.copyAborted, Asc.copyTargetDeviceNotReachable)
         }
         for (const { unit } of bench.disks) while (unit.takeUnitAttention(bench.nexus) !== undefined);
-        const status = await bench.run(receiveCdb(5, LIST_ID))
+        const status = await bench.run(receiveCdb(ThirdPartyCopyIn.receiveCopyStatusLid4, LIST_ID))
         if (lun === 0) checkCondition(status, SenseKey.illegalRequest, Asc.invalidFieldInCdb)
         else assert.equal(good(status)[5], 0x60)
       }
@@ -209,7 +210,10 @@ describe("a copy that is aborted", () => {
   it("while its parameter list is on its way never begins", async () => {
     const bench = new CopyBench({}, {})
     const dataOut = lid4List([bench.cscd(0), bench.cscd(1)], [blockSegment({ blocks: 8, from: 0, to: 0 })])
-    const task = bench.send(extendedCopyCdb(1, dataOut.length), { dataOut, buffers: "held" })
+    const task = bench.send(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, dataOut.length), {
+      dataOut,
+      buffers: "held",
+    })
     await settle()
     task.deliver()
     const aborted = bench.disk(0).unit.abortTasks([task])
@@ -226,9 +230,9 @@ describe("a copy that is aborted", () => {
       [0, 8],
       [100, 8],
     ])
-    const task = bench.send(tokenCdb(0x11, LIST_ID, dataOut.length), { dataOut })
+    const task = bench.send(tokenCdb(ThirdPartyCopyOut.writeUsingToken, LIST_ID, dataOut.length), { dataOut })
     await settle()
-    const abort = bench.send(abortCdb(LIST_ID))
+    const abort = bench.send(copyOperationAbort(LIST_ID))
     await bench.finishAll()
     good(await abort.ended)
     checkCondition(task, SenseKey.copyAborted, Asc.commandsClearedByDeviceServer)

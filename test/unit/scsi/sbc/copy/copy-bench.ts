@@ -4,6 +4,7 @@ import { VirtualClock } from "../../../../../src/base/virtual-clock.ts"
 import type { Nexus } from "../../../../../src/scsi/sam/nexus.ts"
 import { ScsiTarget } from "../../../../../src/scsi/sam/scsi-target.ts"
 import { DiskUnit, type DiskUnitOptions } from "../../../../../src/scsi/sbc/disk-unit.ts"
+import { ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { TestTask, type TestTaskOptions, testNexus } from "../../../../suites/scsi-task.ts"
 import { TestDevice } from "../test-device.ts"
 
@@ -261,9 +262,9 @@ export function tokenCdb(serviceAction: number, listId: number, listBytes: numbe
   return cdb
 }
 
-export function abortCdb(listId: number): Buffer {
+export function copyOperationAbort(listId: number): Buffer {
   const cdb = Buffer.alloc(16)
-  cdb.set([0x83, 0x1c])
+  cdb.set([0x83, ThirdPartyCopyOut.copyOperationAbort])
   cdb.writeUInt32BE(listId, 2)
   return cdb
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import { ThirdPartyCopyIn, ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../../src/scsi/spec/status.ts"
 import { checkCondition, good, testNexus } from "../../../../suites/scsi-task.ts"
@@ -17,8 +18,10 @@ import {
 } from "./copy-bench.ts"
 
 const { copyAborted } = SenseKey
-const copy1 = (list: Uint8Array) => [extendedCopyCdb(0, list.length), { dataOut: list }] as const
-const copy4 = (list: Uint8Array) => [extendedCopyCdb(1, list.length), { dataOut: list }] as const
+const copy1 = (list: Uint8Array) =>
+  [extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, list.length), { dataOut: list }] as const
+const copy4 = (list: Uint8Array) =>
+  [extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, list.length), { dataOut: list }] as const
 
 for (const logicalBlockBytes of [512, 4096] as const) {
   describe(`EXTENDED COPY between disks of ${logicalBlockBytes} byte blocks`, () => {
@@ -52,10 +55,20 @@ for (const logicalBlockBytes of [512, 4096] as const) {
         [bench.cscd(1)],
         [blockSegment({ blocks: 64, from: 0, to: 0, destination: 0xffff })],
       )
-      good(await bench.run(extendedCopyCdb(0, list.length), { dataOut: list, lun: 2 }))
+      good(
+        await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, list.length), {
+          dataOut: list,
+          lun: 2,
+        }),
+      )
       assert.deepEqual(bench.disk(2).device.bytes, data)
       const between = lid1List([bench.cscd(1), bench.cscd(0)], [blockSegment({ blocks: 2, from: 1, to: 5 })])
-      good(await bench.run(extendedCopyCdb(0, between.length), { dataOut: between, lun: 2 }))
+      good(
+        await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, between.length), {
+          dataOut: between,
+          lun: 2,
+        }),
+      )
       assert.deepEqual(
         bench.disk(0).device.bytes.subarray(bytes(5), bytes(7)),
         data.subarray(bytes(1), bytes(3)),
@@ -296,7 +309,10 @@ describe("EXTENDED COPY that fails under way", () => {
     const list = lid1List([bench.cscd(0), bench.cscd(1)], [whole])
     for (const lun of [0, 1]) {
       good(await bench.run(Uint8Array.of(0x16, 0, 0, 0, 0, 0), { nexus: other, lun }))
-      const refused = await bench.run(extendedCopyCdb(0, list.length), { dataOut: list, lun: 2 })
+      const refused = await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, list.length), {
+        dataOut: list,
+        lun: 2,
+      })
       checkCondition(refused, copyAborted, Asc.thirdPartyDeviceFailure)
       const forwarded = [0x0c, 2, lun === 0 ? 1 : 2, Status.reservationConflict]
       assert.deepEqual([...refused.senseData!.subarray(-4)], forwarded)
@@ -307,9 +323,9 @@ describe("EXTENDED COPY that fails under way", () => {
 
   it("leaves the unit attentions of the other unit to be told to the initiator", async () => {
     const bench = make()
-    bench.disk(1).unit.establishUnitAttention(Asc.inquiryDataHasChanged)
+    bench.disk(1).unit.establishUnitAttention(Asc.modeParametersChanged)
     good(await bench.run(...copyOf(bench, whole)))
-    assert.equal(bench.disk(1).unit.takeUnitAttention(bench.nexus), Asc.inquiryDataHasChanged)
+    assert.equal(bench.disk(1).unit.takeUnitAttention(bench.nexus), Asc.modeParametersChanged)
   })
 
   it("stops where the destination shrinks under it", async () => {
@@ -425,10 +441,12 @@ describe("RECEIVE COPY STATUS while a copy is under way", () => {
     bench.disk(1).device.finishNext()
     await settle()
     assert.equal(
-      Buffer.from(good(await bench.run(receiveCdb(0, 7)))).toString("hex"),
+      Buffer.from(good(await bench.run(receiveCdb(ThirdPartyCopyIn.receiveCopyStatusLid1, 7)))).toString(
+        "hex",
+      ),
       "00000008" + "00" + "0002" + "00" + "00100000",
     )
-    const lid4 = Buffer.from(good(await bench.run(receiveCdb(5, 7))))
+    const lid4 = Buffer.from(good(await bench.run(receiveCdb(ThirdPartyCopyIn.receiveCopyStatusLid4, 7))))
     assert.equal(lid4.length, 32)
     assert.deepEqual([lid4[4], lid4[5], lid4.readUInt32BE(8), lid4[15]], [0x00, 0x11, 0xffff_ffff, 0])
     assert.equal(lid4.readBigUInt64BE(16), 1024n * 1024n)

@@ -3,6 +3,7 @@ import { describe, it } from "node:test"
 import * as cdb from "../../../../../src/scsi/cdb/index.ts"
 import { PersistentReserveOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { PersistentType } from "../../../../../src/scsi/spec/persistent-type.ts"
+import { ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../../src/scsi/spec/status.ts"
 import { checkCondition, good, testNexus } from "../../../../suites/scsi-task.ts"
@@ -27,7 +28,10 @@ async function copyPast(lun: number, type: number) {
   const segment = blockSegment({ blocks: 8, from: 0, to: 0 })
   const dataOut = lid4List([bench.cscd(0), bench.cscd(1)], [segment], { listId: 7 })
   // Sent to the unit that isn't reserved: what conflicts there isn't the command.
-  const task = await bench.run(extendedCopyCdb(1, dataOut.length), { dataOut, lun: 1 - lun })
+  const task = await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, dataOut.length), {
+    dataOut,
+    lun: 1 - lun,
+  })
   return { bench, task }
 }
 

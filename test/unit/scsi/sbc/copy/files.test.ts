@@ -9,6 +9,7 @@ import { systemCalls } from "../../../../../src/backstore/system-calls.ts"
 import { VirtualClock } from "../../../../../src/base/virtual-clock.ts"
 import { ScsiTarget } from "../../../../../src/scsi/sam/scsi-target.ts"
 import { DiskUnit } from "../../../../../src/scsi/sbc/disk-unit.ts"
+import { ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { good, TestTask, testNexus } from "../../../../suites/scsi-task.ts"
 import { pattern } from "../disk.ts"
 import { blockSegment, cscdOf, extendedCopyCdb, lid1List } from "./copy-bench.ts"
@@ -50,7 +51,9 @@ describe("EXTENDED COPY between disks on files", () => {
         units.map((unit) => cscdOf(unit)),
         [segment],
       )
-      const task = new TestTask(nexus, extendedCopyCdb(0, dataOut.length), { dataOut })
+      const task = new TestTask(nexus, extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, dataOut.length), {
+        dataOut,
+      })
       target.commandReceived(task)
       good(await task.ended)
       const images = stores.map(({ name }) => fs.readFileSync(name)) as [Buffer, Buffer]

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { it } from "node:test"
 import fc from "fast-check"
+import { ThirdPartyCopyIn, ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import type { TestTask } from "../../../../suites/scsi-task.ts"
 import { pattern } from "../disk.ts"
 import {
@@ -102,7 +103,10 @@ async function both(bench: CopyBench, oracle: Oracle, step: Step): Promise<[bool
         fits(step.source, step.from, 0, lengthBytes) &&
         fits(to, step.to, 0, lengthBytes)
       if (expected) oracle.move(step.source, step.from * fromSize, to, step.to * toSize, lengthBytes)
-      return [await send(extendedCopyCdb(0, list.length), list, step.through), expected]
+      return [
+        await send(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, list.length), list, step.through),
+        expected,
+      ]
     }
     case "bytes": {
       const { source, bytes, from, to: target } = step
@@ -112,16 +116,23 @@ async function both(bench: CopyBench, oracle: Oracle, step: Step): Promise<[bool
         const fromBytes = from[0] * BLOCK_BYTES[source]! + from[1]
         oracle.move(source, fromBytes, to, target[0] * toSize + target[1], bytes)
       }
-      return [await send(extendedCopyCdb(0, list.length), list, step.through), expected]
+      return [
+        await send(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, list.length), list, step.through),
+        expected,
+      ]
     }
     case "token": {
       const fromSize = BLOCK_BYTES[step.source]!
       const populate = populateList([[step.from, step.blocks]])
       const represented = step.blocks * fromSize
-      if (!(await send(tokenCdb(0x10, 1, populate.length), populate, step.source))) {
+      if (
+        !(await send(tokenCdb(ThirdPartyCopyOut.populateToken, 1, populate.length), populate, step.source))
+      ) {
         return [false, fits(step.source, step.from, 0, represented)]
       }
-      const information = bench.send(receiveCdb(7, 1), { lun: step.source })
+      const information = bench.send(receiveCdb(ThirdPartyCopyIn.receiveRodTokenInformation, 1), {
+        lun: step.source,
+      })
       await finish(bench, information)
       const list = writeList(information.dataIn.subarray(-512), [[step.to, step.written]], {
         offset: step.offset,
@@ -140,13 +151,13 @@ async function both(bench: CopyBench, oracle: Oracle, step: Step): Promise<[bool
         const end = step.to * toSize + wanted
         oracle.disks[to]!.fill(0, end, Math.ceil(end / toSize) * toSize)
       }
-      return [await send(tokenCdb(0x11, 2, list.length), list, to), expected]
+      return [await send(tokenCdb(ThirdPartyCopyOut.writeUsingToken, 2, list.length), list, to), expected]
     }
     case "zeroes": {
       const list = writeList(zeroToken(), [[step.to, step.written]])
       const expected = fits(to, step.to, 0, step.written * toSize)
       if (expected) oracle.disks[to]!.fill(0, step.to * toSize, (step.to + step.written) * toSize)
-      return [await send(tokenCdb(0x11, 2, list.length), list, to), expected]
+      return [await send(tokenCdb(ThirdPartyCopyOut.writeUsingToken, 2, list.length), list, to), expected]
     }
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import { ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, type SenseDetail, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good } from "../../../../suites/scsi-task.ts"
 import {
@@ -58,8 +59,8 @@ describe("EXTENDED COPY (LID1), a parameter list that is wrong", () => {
   const segmentAt = 16 + 2 * 32
 
   it("of no bytes is no error", async () => {
-    good(await bench.run(extendedCopyCdb(0, 0)))
-    good(await bench.run(extendedCopyCdb(1, 0)))
+    good(await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, 0)))
+    good(await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, 0)))
   })
 
   it("is refused before anything is copied, and sense data tells where", () =>
@@ -142,7 +143,7 @@ describe("EXTENDED COPY (LID1), a parameter list that is wrong", () => {
       new Array<Uint8Array>(64).fill(cscds[0]!),
       new Array<Uint8Array>(256).fill(blockSegment({ blocks: 0, from: 0, to: 0, destination: 63 })),
     )
-    good(await bench.run(extendedCopyCdb(0, full.length), { dataOut: full }))
+    good(await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid1, full.length), { dataOut: full }))
   })
 })
 
@@ -204,7 +205,7 @@ describe("POPULATE TOKEN, a parameter list that is wrong", () => {
     Array.from({ length: count }, (_, i): Range => [i % 64, i < 64 ? 1 : 0])
 
   it("of no bytes is no error", async () => {
-    good(await bench.run(tokenCdb(0x10, 1, 0)))
+    good(await bench.run(tokenCdb(ThirdPartyCopyOut.populateToken, 1, 0)))
   })
 
   it("is refused, and sense data tells where", () =>
@@ -257,14 +258,14 @@ describe("POPULATE TOKEN, a parameter list that is wrong", () => {
       [0, 1],
       [blocks, blocks],
     ])
-    const task = await large.run(tokenCdb(0x10, 1, dataOut.length), { dataOut })
+    const task = await large.run(tokenCdb(ThirdPartyCopyOut.populateToken, 1, dataOut.length), { dataOut })
     const sense = checkCondition(task, illegalRequest, Asc.invalidFieldInParameterList)
     assert.deepEqual(sense.detail.field, at(16 + 16 + 8))
   })
 
   it("takes as many ranges as there may be", async () => {
     const dataOut = populateList(many(64))
-    good(await bench.run(tokenCdb(0x10, 1, dataOut.length), { dataOut }))
+    good(await bench.run(tokenCdb(ThirdPartyCopyOut.populateToken, 1, dataOut.length), { dataOut }))
   })
 })
 
@@ -272,7 +273,7 @@ describe("WRITE USING TOKEN, a parameter list that is wrong", () => {
   const list = writeList(zeroToken(), [[0, 8]])
 
   it("of no bytes is no error", async () => {
-    good(await bench.run(tokenCdb(0x11, 1, 0)))
+    good(await bench.run(tokenCdb(ThirdPartyCopyOut.writeUsingToken, 1, 0)))
   })
 
   it("is refused, and sense data tells where", () =>

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { CdUnit } from "../../../../../src/scsi/mmc/cd-unit.ts"
+import { ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good } from "../../../../suites/scsi-task.ts"
 import { TestDevice } from "../test-device.ts"
@@ -17,7 +18,7 @@ describe("copies and removable units", () => {
     device.slow = true
     const segment = blockSegment({ blocks: BLOCKS, from: 0, to: 0 })
     const dataOut = lid4List([bench.cscd(0), bench.cscd(1)], [segment], { listId: 7 })
-    const copy = bench.send(extendedCopyCdb(1, dataOut.length), { dataOut })
+    const copy = bench.send(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, dataOut.length), { dataOut })
     await settle()
     assert.equal(device.waiting.length, 2, "two steps are under way")
     const eject = bench.run(EJECT, { lun: 1 })
@@ -34,7 +35,9 @@ describe("copies and removable units", () => {
     await bench.disk(1).unit.tray?.eject()
     const segment = blockSegment({ blocks: 8, from: 0, to: 0 })
     const dataOut = lid4List([bench.cscd(0), bench.cscd(1)], [segment], { listId: 7 })
-    const copy = await bench.run(extendedCopyCdb(1, dataOut.length), { dataOut })
+    const copy = await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, dataOut.length), {
+      dataOut,
+    })
     const { detail } = checkCondition(copy, SenseKey.copyAborted, Asc.thirdPartyDeviceFailure)
     const sense = detail.forwarded?.sense
     assert.ok(sense === undefined || (sense[12] === 0x3a && sense[13] === 0x02))
@@ -52,7 +55,9 @@ describe("copies and removable units", () => {
     ] as const) {
       const segment = blockSegment({ blocks: 1, from: 0, to: 0 })
       const dataOut = lid4List([source, destination], [segment], { listId: 7 })
-      const copy = await bench.run(extendedCopyCdb(1, dataOut.length), { dataOut })
+      const copy = await bench.run(extendedCopyCdb(ThirdPartyCopyOut.extendedCopyLid4, dataOut.length), {
+        dataOut,
+      })
       checkCondition(copy, SenseKey.copyAborted, Asc.incorrectCopyTargetDeviceType)
     }
   })

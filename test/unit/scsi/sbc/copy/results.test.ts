@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { COPY_RESULTS_MAX } from "../../../../../src/base/limits.ts"
+import { ThirdPartyCopyIn, ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { decodeSense, Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good, testNexus } from "../../../../suites/scsi-task.ts"
 import {
@@ -16,18 +17,24 @@ import {
 } from "./copy-bench.ts"
 
 const { illegalRequest, copyAborted } = SenseKey
-const STATUS1 = 0
-const DATA1 = 1
-const PARAMETERS = 3
-const DETAILS1 = 4
-const STATUS4 = 5
+const STATUS1 = ThirdPartyCopyIn.receiveCopyStatusLid1
+const DATA1 = ThirdPartyCopyIn.receiveCopyDataLid1
+const PARAMETERS = ThirdPartyCopyIn.receiveCopyOperatingParameters
+const DETAILS1 = ThirdPartyCopyIn.receiveCopyFailureDetailsLid1
+const STATUS4 = ThirdPartyCopyIn.receiveCopyStatusLid4
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 const make = () => new CopyBench({}, {})
 const copy = (bench: CopyBench, blocks: number, options: ListOptions = {}, lid = 1) => {
   const build = lid === 1 ? lid1List : lid4List
   const dataOut = build([bench.cscd(0), bench.cscd(1)], [blockSegment({ blocks, from: 0, to: 0 })], options)
-  return bench.run(extendedCopyCdb(lid === 1 ? 0 : 1, dataOut.length), { dataOut })
+  return bench.run(
+    extendedCopyCdb(
+      lid === 1 ? ThirdPartyCopyOut.extendedCopyLid1 : ThirdPartyCopyOut.extendedCopyLid4,
+      dataOut.length,
+    ),
+    { dataOut },
+  )
 }
 const unknown = async (bench: CopyBench, serviceAction: number, listId: number): Promise<void> => {
   const task = await bench.run(receiveCdb(serviceAction, listId))
@@ -84,7 +91,7 @@ describe("RECEIVE COPY RESULTS", () => {
     good(await copy(bench, 8, { listId: 6 }))
     assert.equal(hex(good(await bench.run(receiveCdb(DETAILS1, 6)))), "00000000")
     const dataOut = populateList([[0, 8]])
-    good(await bench.run(tokenCdb(0x10, 7, dataOut.length), { dataOut }))
+    good(await bench.run(tokenCdb(ThirdPartyCopyOut.populateToken, 7, dataOut.length), { dataOut }))
     await unknown(bench, DETAILS1, 7)
   })
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { BlockError } from "../../../../../src/backstore/block-device.ts"
 import { ROD_TOKENS_MAX } from "../../../../../src/base/limits.ts"
+import { ThirdPartyCopyIn, ThirdPartyCopyOut } from "../../../../../src/scsi/spec/operation-code.ts"
 import { Asc, SenseKey } from "../../../../../src/scsi/spec/sense.ts"
 import { checkCondition, good, testNexus } from "../../../../suites/scsi-task.ts"
 import { blockCdb, compareAndWriteCdb, pattern } from "../disk.ts"
@@ -19,7 +20,7 @@ import {
 } from "./copy-bench.ts"
 
 const { illegalRequest, copyAborted } = SenseKey
-const RRTI = 7
+const RRTI = ThirdPartyCopyIn.receiveRodTokenInformation
 
 async function populate(
   bench: CopyBench,
@@ -28,7 +29,7 @@ async function populate(
 ): Promise<Buffer> {
   const { lun = 0, listId = 1 } = options
   const dataOut = populateList(ranges, options)
-  good(await bench.run(tokenCdb(0x10, listId, dataOut.length), { dataOut, lun }))
+  good(await bench.run(tokenCdb(ThirdPartyCopyOut.populateToken, listId, dataOut.length), { dataOut, lun }))
   await settle()
   const data = Buffer.from(good(await bench.run(receiveCdb(RRTI, listId), { lun })))
   assert.deepEqual([data[4], data[5], data[12]], [0x10, 0x01, 0])
@@ -44,7 +45,7 @@ const writeWith = (
 ) => {
   const { lun = 1, listId = 2 } = options
   const dataOut = writeList(token, ranges, options)
-  return bench.send(tokenCdb(0x11, listId, dataOut.length), { dataOut, lun })
+  return bench.send(tokenCdb(ThirdPartyCopyOut.writeUsingToken, listId, dataOut.length), { dataOut, lun })
 }
 
 /** COPY OPERATION STATUS and TRANSFER COUNT, in blocks. */
@@ -191,13 +192,19 @@ describe("a ROD token", () => {
     const sense = checkCondition(asked, illegalRequest, Asc.invalidFieldInCdb)
     assert.deepEqual(sense.detail.field, { in: "cdb", byte: 2 })
     const dataOut = writeList(token, [[0, 8]])
-    good(await bench.run(tokenCdb(0x11, 1, dataOut.length), { dataOut, lun: 1, nexus: other }))
+    good(
+      await bench.run(tokenCdb(ThirdPartyCopyOut.writeUsingToken, 1, dataOut.length), {
+        dataOut,
+        lun: 1,
+        nexus: other,
+      }),
+    )
   })
 
   it("is handed over once, whole", async () => {
     const bench = new CopyBench({})
     const dataOut = populateList([[0, 8]])
-    good(await bench.run(tokenCdb(0x10, 1, dataOut.length), { dataOut }))
+    good(await bench.run(tokenCdb(ThirdPartyCopyOut.populateToken, 1, dataOut.length), { dataOut }))
     const cut = good(await bench.run(receiveCdb(RRTI, 1, 100)))
     assert.equal(cut.length, 100)
     const whole = good(await bench.run(receiveCdb(RRTI, 1)))
@@ -293,7 +300,7 @@ describe("a ROD token", () => {
     const write = bench.send(blockCdb(0x8a, 4, 1), { dataOut: new Uint8Array(512).fill(8) })
     await settle()
     const dataOut = populateList([[0, 8]])
-    const made = bench.send(tokenCdb(0x10, 1, dataOut.length), { dataOut })
+    const made = bench.send(tokenCdb(ThirdPartyCopyOut.populateToken, 1, dataOut.length), { dataOut })
     await settle()
     assert.equal(made.over, false)
     device.slow = false
@@ -349,7 +356,7 @@ describe("a ROD token", () => {
     const first = await populate(bench, [[0, 1]])
     for (let i = 1; i < ROD_TOKENS_MAX; i++) await populate(bench, [[i % 32, 1]])
     const dataOut = populateList([[0, 1]])
-    const one = () => bench.run(tokenCdb(0x10, 1, dataOut.length), { dataOut })
+    const one = () => bench.run(tokenCdb(ThirdPartyCopyOut.populateToken, 1, dataOut.length), { dataOut })
     checkCondition(await one(), illegalRequest, Asc.insufficientResourcesToCreateRod)
     good(await writeWith(bench, first, [[0, 1]], { deleteToken: true }).ended)
     good(await one())

@@ -108,7 +108,7 @@ export class Cluster {
     return this.#in(nexus, PersistentReserveIn.readKeys).getUint32(0)
   }
 
-  keys(nexus: Nexus): bigint[] {
+  readKeys(nexus: Nexus): bigint[] {
     const data = this.#in(nexus, PersistentReserveIn.readKeys)
     assert.equal(data.byteLength, 8 + data.getUint32(4))
     return Array.from({ length: data.getUint32(4) / 8 }, (_, i) => data.getBigUint64(8 + 8 * i))
@@ -120,7 +120,7 @@ export class Cluster {
   }
 
   /** Key and type, as READ RESERVATION tells them. */
-  reservation(nexus: Nexus): { key: bigint; type: number } | undefined {
+  readReservation(nexus: Nexus): { key: bigint; type: number } | undefined {
     const data = this.#in(nexus, PersistentReserveIn.readReservation)
     assert.equal(data.byteLength, 8 + data.getUint32(4))
     if (data.byteLength === 8) return undefined
@@ -147,7 +147,7 @@ export class Cluster {
     return all
   }
 
-  capabilities(nexus: Nexus): Uint8Array {
+  reportCapabilities(nexus: Nexus): Uint8Array {
     return new Uint8Array(this.#in(nexus, PersistentReserveIn.reportCapabilities).buffer)
   }
 }

@@ -63,7 +63,7 @@ test("whatever a parameter list holds, the command is done, conflicts, or is an 
       assert.equal(cluster.fullStatus(a).length, registrations.size)
       const holders = cluster.fullStatus(a).filter(({ holds }) => holds !== 0)
       assert.equal(holders.length > 0, reservation !== undefined)
-      assert.ok(cluster.keys(a).every((key) => key !== 0n))
+      assert.ok(cluster.readKeys(a).every((key) => key !== 0n))
     }),
     { numRuns: 300 },
   )

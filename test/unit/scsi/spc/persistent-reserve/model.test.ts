@@ -111,16 +111,16 @@ function assertSame(system: System, model: Model, what: string): void {
   const byText = (a: string, b: string): number => (a < b ? -1 : 1)
   assert.deepEqual(found.toSorted(byText), expected.toSorted(byText), `${what}: full status`)
   assert.equal(cluster.generation(onlooker), model.generation, `${what}: PRGENERATION`)
-  assert.equal(cluster.keys(onlooker).length, model.registered.length)
+  assert.equal(cluster.readKeys(onlooker).length, model.registered.length)
   const { reserved } = model
   const key = reserved && (reserved.type >= 7 ? 0n : model.of(reserved.by)!.key)
   assert.deepEqual(
-    cluster.reservation(onlooker),
+    cluster.readReservation(onlooker),
     reserved && { key, type: reserved.type },
     `${what}: reservation`,
   )
   assert.equal(store.found !== undefined, model.aptpl, `${what}: kept`)
-  assert.equal(cluster.capabilities(onlooker)[3]! & 1, model.aptpl ? 1 : 0)
+  assert.equal(cluster.reportCapabilities(onlooker)[3]! & 1, model.aptpl ? 1 : 0)
 }
 
 const id = fc.constantFrom(...ids)

@@ -50,8 +50,8 @@ for (const [name, action] of [
       const { cluster, a, b, c, attentions } = await makeCluster(exclusiveAccess)
       const options = { key: 3n, actionKey: 1n, type: exclusiveAccess }
       assert.equal(await cluster.out(c, action, options), "good")
-      assert.deepEqual(cluster.reservation(c), { key: 3n, type: exclusiveAccess })
-      assert.deepEqual(cluster.keys(c), [2n, 2n, 3n])
+      assert.deepEqual(cluster.readReservation(c), { key: 3n, type: exclusiveAccess })
+      assert.deepEqual(cluster.readKeys(c), [2n, 2n, 3n])
       assert.equal(cluster.generation(c), 5)
       assert.deepEqual(attentions(), [[registrationsPreempted], [], [], [], []])
       assert.deepEqual(
@@ -63,7 +63,7 @@ for (const [name, action] of [
     test("with another type the others are told that the old reservation is released", async () => {
       const { cluster, c, attentions } = await makeCluster(exclusiveAccess)
       await cluster.out(c, action, { key: 3n, actionKey: 1n, type: writeExclusive })
-      assert.deepEqual(cluster.reservation(c), { key: 3n, type: writeExclusive })
+      assert.deepEqual(cluster.readReservation(c), { key: 3n, type: writeExclusive })
       assert.deepEqual(attentions(), [
         [registrationsPreempted],
         [reservationsReleased],
@@ -76,8 +76,8 @@ for (const [name, action] of [
     test("of another key: its registrations are gone, the reservation stays, SCOPE and TYPE mean nothing", async () => {
       const { cluster, a, c, attentions } = await makeCluster(exclusiveAccess)
       assert.equal(await cluster.out(c, action, { key: 3n, actionKey: 2n, type: 0 }), "good")
-      assert.deepEqual(cluster.keys(c), [1n, 3n])
-      assert.deepEqual(cluster.reservation(c), { key: 1n, type: exclusiveAccess })
+      assert.deepEqual(cluster.readKeys(c), [1n, 3n])
+      assert.deepEqual(cluster.readReservation(c), { key: 1n, type: exclusiveAccess })
       assert.deepEqual(attentions(), [[], [registrationsPreempted], [registrationsPreempted], [], []])
       assert.equal(cluster.access(a), "rw")
     })
@@ -105,8 +105,8 @@ for (const [name, action] of [
     test("nothing is reserved: registrations are removed all the same, also one's own", async () => {
       const { cluster, b, attentions } = await makeCluster()
       assert.equal(await cluster.out(b, action, { key: 2n, actionKey: 2n, type: 1 }), "good")
-      assert.deepEqual(cluster.keys(b), [1n, 3n])
-      assert.equal(cluster.reservation(b), undefined)
+      assert.deepEqual(cluster.readKeys(b), [1n, 3n])
+      assert.equal(cluster.readReservation(b), undefined)
       assert.deepEqual(attentions(), [[], [], [registrationsPreempted], [], []])
     })
 
@@ -114,8 +114,8 @@ for (const [name, action] of [
       const { cluster, a, attentions } = await makeCluster(exclusiveAccess)
       const type = writeExclusiveRegistrantsOnly
       assert.equal(await cluster.out(a, action, { key: 1n, actionKey: 1n, type }), "good")
-      assert.deepEqual(cluster.reservation(a), { key: 1n, type })
-      assert.deepEqual(cluster.keys(a), [1n, 2n, 2n, 3n])
+      assert.deepEqual(cluster.readReservation(a), { key: 1n, type })
+      assert.deepEqual(cluster.readKeys(a), [1n, 2n, 2n, 3n])
       const told = [reservationsReleased]
       assert.deepEqual(attentions(), [[], told, told, told, []])
     })
@@ -123,8 +123,8 @@ for (const [name, action] of [
     test("of all registrants' reservation with the key 0: nobody else is left", async () => {
       const { cluster, b, attentions } = await makeCluster(exclusiveAccessAllRegistrants)
       assert.equal(await cluster.out(b, action, { key: 2n, type: writeExclusive }), "good")
-      assert.deepEqual(cluster.keys(b), [2n])
-      assert.deepEqual(cluster.reservation(b), { key: 2n, type: writeExclusive })
+      assert.deepEqual(cluster.readKeys(b), [2n])
+      assert.deepEqual(cluster.readReservation(b), { key: 2n, type: writeExclusive })
       const told = [registrationsPreempted]
       assert.deepEqual(attentions(), [told, [], told, told, []])
     })
@@ -132,7 +132,7 @@ for (const [name, action] of [
     test("of all registrants' reservation with a key: those with that key hold it no longer", async () => {
       const { cluster, a, b, attentions } = await makeCluster(exclusiveAccessAllRegistrants)
       assert.equal(await cluster.out(a, action, { key: 1n, actionKey: 2n, type: writeExclusive }), "good")
-      assert.deepEqual(cluster.reservation(a), { key: 0n, type: exclusiveAccessAllRegistrants })
+      assert.deepEqual(cluster.readReservation(a), { key: 0n, type: exclusiveAccessAllRegistrants })
       assert.deepEqual(attentions(), [[], [registrationsPreempted], [registrationsPreempted], [], []])
       assert.equal(cluster.access(b), "")
     })
@@ -143,7 +143,7 @@ for (const [name, action] of [
       await cluster.out(a, register, { actionKey: 1n })
       await cluster.out(a, reserve, { key: 1n, type: exclusiveAccessAllRegistrants })
       assert.equal(await cluster.out(a, action, { key: 1n, actionKey: 1n, type: 1 }), "good")
-      assert.deepEqual([cluster.keys(a), cluster.reservation(a)], [[], undefined])
+      assert.deepEqual([cluster.readKeys(a), cluster.readReservation(a)], [[], undefined])
     })
 
     test("refusals", async () => {
@@ -156,7 +156,7 @@ for (const [name, action] of [
       assert.equal(await cluster.out(c, action, { key: 3n, actionKey: 1n, type: 2 }), "5/2400")
       assert.equal(await cluster.out(c, action, { key: 3n, actionKey: 1n, type: 0x13 }), "5/2400")
       assert.equal(cluster.generation(a), 4)
-      assert.deepEqual(cluster.reservation(a), { key: 1n, type })
+      assert.deepEqual(cluster.readReservation(a), { key: 1n, type })
       assert.deepEqual(attentions(), [[], [], [], [], []])
       const free = await makeCluster()
       assert.equal(await free.cluster.out(free.a, action, { key: 1n, actionKey: 0n, type }), "conflict")
@@ -199,7 +199,7 @@ describe("commands of a preempted nexus", () => {
     const others = [cluster.send(b, own(HOLD)), cluster.send(c, own(HOLD))]
     const preempting = abort(cluster, c, 3n, 1n)
     assert.equal(await answered(preempting), false)
-    assert.deepEqual(cluster.reservation(b), { key: 3n, type }, "in force at once")
+    assert.deepEqual(cluster.readReservation(b), { key: 3n, type }, "in force at once")
     assert.ok(theirs.every((task) => task.aborts === 1 && task.status === undefined))
     assert.deepEqual(cluster.bench.unit.cancelled, theirs)
     cluster.bench.unit.finish(theirs[0]!)
@@ -276,7 +276,7 @@ describe("commands of a preempted nexus", () => {
     cluster.bench.unit.finish(writes[0]!)
     assert.equal(outcome(await first.ended), "good")
     assert.equal(second.status, undefined)
-    assert.deepEqual(cluster.keys(c), [2n, 2n, 3n])
+    assert.deepEqual(cluster.readKeys(c), [2n, 2n, 3n])
     cluster.bench.unit.finish(writes[1]!)
     assert.equal(outcome(await writes[1]!.ended), "good")
     assert.equal(cluster.bench.unit.taskCount, 0)
@@ -293,7 +293,7 @@ describe("commands of a preempted nexus", () => {
     await reset
     assert.equal(preempting.aborts, 1)
     cluster.attentions(c)
-    assert.deepEqual(cluster.reservation(c), { key: 3n, type })
+    assert.deepEqual(cluster.readReservation(c), { key: 3n, type })
     assert.equal(cluster.bench.unit.taskCount, 0)
   })
 

@@ -29,12 +29,12 @@ describe("REGISTER", () => {
     assert.equal(await cluster.out(a, register, { actionKey: 1n }), "good")
     assert.equal(await cluster.out(a, register, { actionKey: 2n }), "conflict")
     assert.equal(await cluster.out(a, register, { key: 2n, actionKey: 3n }), "conflict")
-    assert.deepEqual(cluster.keys(b), [1n])
+    assert.deepEqual(cluster.readKeys(b), [1n])
     assert.equal(await cluster.out(b, register, { actionKey: 1n }), "good")
     assert.equal(await cluster.out(a, register, { key: 1n, actionKey: 0xffff_ffff_ffff_ffffn }), "good")
-    assert.deepEqual(cluster.keys(b), [0xffff_ffff_ffff_ffffn, 1n])
+    assert.deepEqual(cluster.readKeys(b), [0xffff_ffff_ffff_ffffn, 1n])
     assert.equal(await cluster.out(a, register, { key: 0xffff_ffff_ffff_ffffn }), "good")
-    assert.deepEqual(cluster.keys(b), [1n])
+    assert.deepEqual(cluster.readKeys(b), [1n])
     assert.equal(cluster.generation(b), 4)
     assert.deepEqual([cluster.attentions(a), cluster.attentions(b)], [[], []])
   })
@@ -52,9 +52,9 @@ describe("REGISTER", () => {
     const a = cluster.host("a")
     assert.equal(await cluster.out(a, registerAndIgnoreExistingKey, { key: 9n, actionKey: 1n }), "good")
     assert.equal(await cluster.out(a, registerAndIgnoreExistingKey, { key: 9n, actionKey: 2n }), "good")
-    assert.deepEqual(cluster.keys(a), [2n])
+    assert.deepEqual(cluster.readKeys(a), [2n])
     assert.equal(await cluster.out(a, registerAndIgnoreExistingKey, { key: 9n }), "good")
-    assert.deepEqual(cluster.keys(a), [])
+    assert.deepEqual(cluster.readKeys(a), [])
     assert.equal(cluster.generation(a), 3)
   })
 
@@ -64,7 +64,7 @@ describe("REGISTER", () => {
     await cluster.out(a, register, { actionKey: 1n })
     await cluster.out(a, reserve, { key: 1n, type: exclusiveAccess })
     assert.equal(await cluster.out(a, registerAndIgnoreExistingKey, { actionKey: 2n }), "good")
-    assert.deepEqual(cluster.reservation(a), { key: 2n, type: exclusiveAccess })
+    assert.deepEqual(cluster.readReservation(a), { key: 2n, type: exclusiveAccess })
     assert.equal(cluster.access(a), "rw")
   })
 
@@ -79,7 +79,7 @@ describe("REGISTER", () => {
       await cluster.out(b, register, { actionKey: 2n })
       await cluster.out(a, reserve, { key: 1n, type })
       assert.equal(await cluster.out(a, register, { key: 1n }), "good")
-      assert.equal(cluster.reservation(a), undefined)
+      assert.equal(cluster.readReservation(a), undefined)
       assert.deepEqual(
         [a, b, c].map((nexus) => cluster.attentions(nexus)),
         [[], told, []],
@@ -95,10 +95,10 @@ describe("REGISTER", () => {
     await cluster.out(b, register, { actionKey: 2n })
     await cluster.out(a, reserve, { key: 1n, type: exclusiveAccessAllRegistrants })
     await cluster.out(a, register, { key: 1n })
-    assert.deepEqual(cluster.reservation(b), { key: 0n, type: exclusiveAccessAllRegistrants })
+    assert.deepEqual(cluster.readReservation(b), { key: 0n, type: exclusiveAccessAllRegistrants })
     assert.equal(cluster.access(a), "")
     await cluster.out(b, register, { key: 2n })
-    assert.equal(cluster.reservation(b), undefined)
+    assert.equal(cluster.readReservation(b), undefined)
     assert.deepEqual(cluster.attentions(a), [])
   })
 
@@ -132,9 +132,9 @@ describe("REGISTER", () => {
     const b = cluster.host("b")
     const more = Array.from({ length: half }, (_, i) => encodeTransportId(portName("c", i)))
     assert.equal(await cluster.out(b, register, { actionKey: 1n, transportIds: more }), "5/5504")
-    assert.equal(cluster.keys(b).length, half)
+    assert.equal(cluster.readKeys(b).length, half)
     assert.equal(await cluster.out(b, register, { actionKey: 1n, transportIds: more.slice(1) }), "good")
-    assert.equal(cluster.keys(b).length, PERSISTENT_REGISTRATIONS_MAX)
+    assert.equal(cluster.readKeys(b).length, PERSISTENT_REGISTRATIONS_MAX)
     assert.equal(await cluster.out(cluster.host("d"), register, { actionKey: 1n }), "5/5504")
     assert.equal(await cluster.out(a, registerAndIgnoreExistingKey, { actionKey: 2n }), "good")
     const status = await cluster.run(a, cdb.persistentReserveIn(PersistentReserveIn.readFullStatus, 65535))
@@ -187,7 +187,7 @@ describe("SPEC_I_PT", () => {
     ]) {
       assert.equal(await cluster.out(a, register, { actionKey: 1n, transportIds: [good, bad] }), INVALID_LIST)
     }
-    assert.deepEqual(cluster.keys(a), [2n])
+    assert.deepEqual(cluster.readKeys(a), [2n])
     assert.equal(cluster.generation(a), 1)
   })
 
@@ -208,7 +208,7 @@ describe("SPEC_I_PT", () => {
         INVALID_LIST,
       )
     }
-    assert.deepEqual(cluster.keys(a), [1n])
+    assert.deepEqual(cluster.readKeys(a), [1n])
   })
 })
 
@@ -322,12 +322,12 @@ describe("REGISTER AND MOVE", () => {
   test("registers another nexus, which holds the reservation from then on", async () => {
     const { cluster, a, b } = await reserved()
     assert.equal(await move(cluster, a), "good")
-    assert.deepEqual(cluster.reservation(a), { key: 9n, type: exclusiveAccess })
+    assert.deepEqual(cluster.readReservation(a), { key: 9n, type: exclusiveAccess })
     assert.deepEqual(
       [a, b].map((nexus) => cluster.access(nexus)),
       ["", "rw"],
     )
-    assert.deepEqual(cluster.keys(a), [1n, 9n])
+    assert.deepEqual(cluster.readKeys(a), [1n, 9n])
     assert.equal(cluster.generation(a), 2)
     assert.deepEqual([cluster.attentions(a), cluster.attentions(b)], [[], []])
     assert.equal(await move(cluster, a), "conflict", "it isn't the holder any more")
@@ -337,8 +337,8 @@ describe("REGISTER AND MOVE", () => {
     const { cluster, a, b } = await reserved()
     await cluster.out(b, register, { actionKey: 2n })
     assert.equal(await move(cluster, a, { unregister: true }), "good")
-    assert.deepEqual(cluster.keys(a), [9n])
-    assert.deepEqual(cluster.reservation(a), { key: 9n, type: exclusiveAccess })
+    assert.deepEqual(cluster.readKeys(a), [9n])
+    assert.deepEqual(cluster.readReservation(a), { key: 9n, type: exclusiveAccess })
   })
 
   test("to an initiator that isn't there yet, by another port, by the name of a device with one port", async () => {

@@ -48,7 +48,7 @@ describe("RESERVE", () => {
         ["rw", registered, stranger],
       )
       const shared = type === writeExclusiveAllRegistrants || type === exclusiveAccessAllRegistrants
-      assert.deepEqual(cluster.reservation(c), { key: shared ? 0n : 1n, type })
+      assert.deepEqual(cluster.readReservation(c), { key: shared ? 0n : 1n, type })
       assert.deepEqual(
         cluster.fullStatus(c).map(({ holds }) => holds),
         [type, shared ? type : 0],
@@ -64,13 +64,13 @@ describe("RESERVE", () => {
       assert.equal(await cluster.out(c, release, { type }), "conflict")
       assert.equal(await cluster.out(b, release, { key: 2n, type }), "good")
       assert.equal(
-        cluster.reservation(c) === undefined,
+        cluster.readReservation(c) === undefined,
         shared,
         "of one that isn't the holder: nothing happens",
       )
       assert.deepEqual(attentions(), [shared ? told : [], [], []])
       assert.equal(await cluster.out(a, release, { key: 1n, type }), "good")
-      assert.equal(cluster.reservation(c), undefined)
+      assert.equal(cluster.readReservation(c), undefined)
       assert.deepEqual(attentions(), [[], shared ? [] : told, []])
       assert.deepEqual(
         [a, b, c].map((nexus) => cluster.access(nexus)),
@@ -87,7 +87,7 @@ describe("RESERVE", () => {
     for (const type of [0, 2, 4, 9, 15]) {
       assert.equal(await cluster.out(a, reserve, { key: 1n, type }), INVALID_CDB)
     }
-    assert.equal(cluster.reservation(a), undefined)
+    assert.equal(cluster.readReservation(a), undefined)
   })
 
   test("RELEASE of another type than it is", async () => {
@@ -96,7 +96,7 @@ describe("RESERVE", () => {
     await cluster.out(a, reserve, { key: 1n, type: writeExclusive })
     assert.equal(await cluster.out(a, release, { key: 1n, type: exclusiveAccess }), INVALID_RELEASE)
     assert.equal(await cluster.out(a, release, { key: 2n, type: writeExclusive }), "conflict")
-    assert.deepEqual(cluster.reservation(a), { key: 1n, type: writeExclusive })
+    assert.deepEqual(cluster.readReservation(a), { key: 1n, type: writeExclusive })
   })
 
   test("resets and logouts leave all of it alone", async () => {
@@ -108,7 +108,7 @@ describe("RESERVE", () => {
     }
     await cluster.bench.target.detachNexus(a)
     cluster.attentions(b)
-    assert.deepEqual(cluster.keys(b), [1n, 2n])
+    assert.deepEqual(cluster.readKeys(b), [1n, 2n])
     assert.equal(cluster.access(b), "")
     assert.equal(cluster.generation(b), 2)
   })
@@ -123,8 +123,8 @@ describe("CLEAR", () => {
     assert.equal(await cluster.out(b, clear, { key: 2n }), "good")
     assert.deepEqual(cluster.attentions(a), [Asc.reservationsPreempted])
     assert.deepEqual([cluster.attentions(b), cluster.attentions(c)], [[], []])
-    assert.deepEqual(cluster.keys(c), [])
-    assert.equal(cluster.reservation(c), undefined)
+    assert.deepEqual(cluster.readKeys(c), [])
+    assert.equal(cluster.readReservation(c), undefined)
     assert.equal(cluster.access(c), "rw")
     assert.equal(cluster.generation(c), 3)
   })
@@ -167,7 +167,7 @@ describe("with RESERVE and RELEASE of SPC-2", () => {
     await cluster.out(a, reserve, { key: 1n, type: writeExclusiveRegistrantsOnly })
     assert.deepEqual(outcomes(), ["good", "good", "good", "good", "conflict", "conflict"])
     assert.equal(cluster.bench.unit.reservation.holder, undefined)
-    assert.deepEqual(cluster.reservation(c), { key: 1n, type: writeExclusiveRegistrantsOnly })
+    assert.deepEqual(cluster.readReservation(c), { key: 1n, type: writeExclusiveRegistrantsOnly })
     await cluster.out(a, clear, { key: 1n })
     assert.equal(outcome(cluster.send(c, cdb.reserve6())), "good")
     assert.equal(cluster.bench.unit.reservation.holder, c)
@@ -193,30 +193,30 @@ describe("persistence through power loss", () => {
     const cluster = new Cluster()
     const a = cluster.host("a")
     assert.equal(await cluster.out(a, register, { actionKey: 1n, throughPowerLoss: true }), "5/2600")
-    assert.deepEqual(cluster.keys(a), [])
-    assert.deepEqual([...cluster.capabilities(a)], [0, 8, 0x9c, 0xc0, 0xea, 0x01, 0, 0])
+    assert.deepEqual(cluster.readKeys(a), [])
+    assert.deepEqual([...cluster.reportCapabilities(a)], [0, 8, 0x9c, 0xc0, 0xea, 0x01, 0, 0])
   })
 
   test("the last APTPL counts, for everyone; it is for registering alone", async () => {
     const store = new TestStore()
     const { cluster, a, b } = await makeCluster(store)
-    assert.deepEqual([...cluster.capabilities(a)], [0, 8, 0x9d, 0xc0, 0xea, 0x01, 0, 0])
+    assert.deepEqual([...cluster.reportCapabilities(a)], [0, 8, 0x9d, 0xc0, 0xea, 0x01, 0, 0])
     assert.deepEqual(store.saved, [], "not wanted yet")
     await cluster.out(a, reserve, { key: 1n, type: 1, throughPowerLoss: true })
     assert.deepEqual(store.saved, [])
     await cluster.out(b, register, { key: 2n, actionKey: 3n, throughPowerLoss: true })
-    assert.equal(cluster.capabilities(a)[3], 0xc1)
+    assert.equal(cluster.reportCapabilities(a)[3], 0xc1)
     const another = new Cluster(new TestStore(store.found))
     const again = another.host("a")
-    assert.deepEqual(another.keys(again), [1n, 3n])
-    assert.deepEqual(another.reservation(again), { key: 1n, type: 1 })
+    assert.deepEqual(another.readKeys(again), [1n, 3n])
+    assert.deepEqual(another.readReservation(again), { key: 1n, type: 1 })
     assert.equal(another.generation(again), 0, "PRGENERATION begins anew")
     assert.deepEqual([another.access(again), another.access(another.host("b"))], ["rw", "r"])
     await cluster.out(a, clear, { key: 1n })
     assert.deepEqual(store.found, { registrations: new Map(), activated: true })
     await cluster.out(a, register, { actionKey: 1n })
     assert.equal(store.found, undefined)
-    assert.equal(cluster.capabilities(a)[3], 0xc0)
+    assert.equal(cluster.reportCapabilities(a)[3], 0xc0)
   })
 
   test("what can't be made stable isn't done, and isn't said to be", async () => {
@@ -238,7 +238,7 @@ describe("persistence through power loss", () => {
     const [a, b] = [cluster.host("a"), cluster.host("b")]
     store.failing = "late"
     assert.equal(await cluster.out(a, register, { actionKey: 1n, throughPowerLoss: true }), "4/4400")
-    assert.deepEqual(cluster.keys(b), [])
+    assert.deepEqual(cluster.readKeys(b), [])
     store.failing = false
     assert.equal(await cluster.out(b, register, { actionKey: 2n }), "good")
     assert.equal(store.found, undefined, "or the next start would find what nobody has")
@@ -305,7 +305,7 @@ describe("REPLACE LOST RESERVATION", () => {
     assert.equal(outcome(cluster.send(b, own(CHANGE))), LOST)
     store.failing = false
     assert.equal(await cluster.out(a, replaceLostReservation, again), "good")
-    assert.deepEqual(cluster.reservation(b), { key: 5n, type: exclusiveAccess })
+    assert.deepEqual(cluster.readReservation(b), { key: 5n, type: exclusiveAccess })
     assert.equal(cluster.generation(b), 0)
     assert.deepEqual([cluster.access(a), cluster.access(b)], ["rw", ""])
     assert.notEqual(store.found, "lost")
