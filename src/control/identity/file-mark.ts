@@ -32,7 +32,7 @@ export async function findFile(
   records: readonly IdentityRecord[],
 ): Promise<IdentityRecord | undefined> {
   const files = records.filter((record): record is FileRecord => record.file !== undefined)
-  const inodes = files.filter((record) => sameInode(record.file, mark))
+  const inodes = files.filter((record) => isSameInode(record.file, mark))
   const there = inodes.find((record) => record.file.path === mark.path)
   if (there) return there
   for (const record of inodes) {
@@ -54,14 +54,14 @@ export async function findFile(
 export async function presentMark(recorded: FileMark): Promise<FileMark | undefined> {
   try {
     const now = await markOf(recorded.path)
-    return sameInode(now, recorded) ? now : undefined
+    return isSameInode(now, recorded) ? now : undefined
   } catch {
     return undefined
   }
 }
 
 /** A file system that doesn't know when a file was born (0) reuses inode numbers unseen: there the path must agree. */
-function sameInode(a: FileMark, b: FileMark): boolean {
+export function isSameInode(a: FileMark, b: FileMark): boolean {
   if (a.ino !== b.ino || a.birthtimeNs !== b.birthtimeNs) return false
   return a.birthtimeNs !== "0" || (a.dev === b.dev && a.path === b.path)
 }

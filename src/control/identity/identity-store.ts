@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto"
-import { mkdir, realpath } from "node:fs/promises"
+import { realpath } from "node:fs/promises"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import { SanletError } from "../../base/errors.ts"
 import { IDENTITIES_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
 import { type Random, systemRandom } from "../../base/random.ts"
-import { findFile, markOf, presentMark } from "./file-mark.ts"
+import { makeFolder, removeDrafts } from "../durable-file.ts"
+import { findFile, isSameInode, markOf, presentMark } from "./file-mark.ts"
 import { withFolderLock } from "./folder-lock.ts"
 import { isAlive, ownStamp, pidOf } from "./process-stamp.ts"
 import { type IdentityRecord, readRecords, removeRecord, writeRecord } from "./record.ts"
@@ -22,13 +23,23 @@ export interface Identity {
 export type IdentitySubject = { readonly file: string } | { readonly name: string }
 
 export interface IdentityClaim extends Identity {
-  /**
-   * The NAA name this subject had before: what is remembered under it is the subject's own. Undefined: it had none, and
-   * what is remembered under its new name is somebody else's, who is gone.
-   */
-  readonly previousNaa: string | undefined
+  /** What is remembered of the subject isn't under its NAA name yet. Undefined: it is. */
+  readonly move: Move | undefined
+  /** What is remembered of the subject is under its NAA name from now on, and that is stable. */
+  readonly settle: () => Promise<void>
   /** Nobody serves it any more. */
   readonly release: () => Promise<void>
+}
+
+/** How what is remembered of a subject comes under another name, whatever happens to the power meanwhile. */
+export interface Move {
+  /**
+   * NAA names it may still be under, the oldest first. None: nothing is remembered of the subject, and what is under its
+   * name is somebody else's, who is gone.
+   */
+  readonly from: readonly string[]
+  /** It was begun before and may have been done: then nothing is under any of those names. */
+  readonly resumed: boolean
 }
 
 export interface IdentityStoreOptions {
@@ -61,22 +72,40 @@ export class IdentityStore {
   /** `wanted`: what the configuration says; its other half is derived from the one that is given. */
   claim(subject: IdentitySubject, wanted: Partial<Identity> = {}): Promise<IdentityClaim> {
     return this.#exclusively(async () => {
-      const records = await readRecords(this.#folder, (path) => {
-        this.#log.warn({ path }, "this is no identity record; passed over")
-      })
+      const records = await this.#records()
       const fresh = await describe(subject)
       const known = await this.#find(fresh, records)
       if (known?.holder !== undefined && isAlive(known.holder)) throw inUse(fresh, known)
       const identity = complete(wanted, known) ?? this.#invent(records)
       await this.#checkUnique(fresh, identity, known, records)
       if (!known) await this.#makeRoom(records)
-      const record = { ...fresh, ...identity, holder: ownStamp() }
+      const move = moveOf(identity, known)
+      const settled: IdentityRecord = { ...fresh, ...identity, holder: ownStamp() }
+      let record: IdentityRecord = move ? { ...settled, movesFrom: move.from } : settled
       await writeRecord(this.#folder, record)
       if (known && known.naa !== record.naa) await removeRecord(this.#folder, known)
+      const settle = async () => {
+        if (record === settled) return
+        await this.#exclusively(() => writeRecord(this.#folder, settled))
+        record = settled
+      }
       let released: Promise<void> | undefined
       const release = () => (released ??= this.#release(subject, record))
-      return { ...identity, previousNaa: known?.naa, release }
+      return { ...identity, move, settle, release }
     })
+  }
+
+  /** Without those that a subject has left for another: a crash came before they were removed. */
+  async #records(): Promise<IdentityRecord[]> {
+    await removeDrafts(this.#folder)
+    const records = await readRecords(this.#folder, (path) => {
+      this.#log.warn({ path }, "this is no identity record; passed over")
+    })
+    const left = records.filter((old) =>
+      records.some((record) => record.movesFrom?.includes(old.naa) && isSameSubject(record, old)),
+    )
+    for (const old of left) await removeRecord(this.#folder, old)
+    return records.filter((record) => !left.includes(record))
   }
 
   /** What the file looks like when it is left is what a move to another file system will show. */
@@ -92,7 +121,7 @@ export class IdentityStore {
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
     const run = async () => {
       try {
-        await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+        await makeFolder(this.#folder)
         return await withFolderLock(this.#folder, this.#clock, work)
       } catch (error) {
         throw error instanceof SanletError ? error : this.#unusable(error as NodeJS.ErrnoException)
@@ -126,14 +155,15 @@ export class IdentityStore {
     records: readonly IdentityRecord[],
   ): Promise<void> {
     for (const record of records) {
-      if (record === known || (record.naa !== identity.naa && record.serial !== identity.serial)) continue
+      const sharesNaa = record.naa === identity.naa || record.movesFrom?.includes(identity.naa) === true
+      if (record === known || (!sharesNaa && record.serial !== identity.serial)) continue
       const served = record.holder !== undefined && isAlive(record.holder)
       if (!served && record.file && !(await presentMark(record.file))) {
         // Its owner is gone; whoever asks for it by name may have it.
         await removeRecord(this.#folder, record)
         continue
       }
-      const what = record.naa === identity.naa ? `NAA ${identity.naa}` : `serial ${identity.serial}`
+      const what = sharesNaa ? `NAA ${identity.naa}` : `serial ${identity.serial}`
       const message = `${nameOf(fresh)} cannot have the ${what}: it is the identity of ${nameOf(record)}`
       throw new SanletError("ERR_IDENTITY_CONFLICT", message)
     }
@@ -180,6 +210,20 @@ const nameOf = ({ file, name }: Described): string => file?.path ?? name ?? "ano
 function inUse(fresh: Described, { holder = "" }: IdentityRecord): SanletError {
   const by = pidOf(holder) === process.pid ? "by another LUN" : `by process ${pidOf(holder)}`
   return new SanletError("ERR_IDENTITY_IN_USE", `${nameOf(fresh)} is already served ${by}`)
+}
+
+function isSameSubject(a: Described, b: Described): boolean {
+  if (a.file && b.file) return isSameInode(a.file, b.file)
+  return a.name !== undefined && a.name === b.name
+}
+
+/** What is to be done so that what is remembered is under the name the subject has now. */
+function moveOf({ naa }: Identity, known: IdentityRecord | undefined): Move | undefined {
+  if (known === undefined) return { from: [], resumed: false }
+  const { movesFrom } = known
+  if (known.naa === naa) return movesFrom && { from: movesFrom, resumed: true }
+  // Of a move that may have been done or not, its end is where it is sought last.
+  return { from: [...(movesFrom ?? []), known.naa], resumed: false }
 }
 
 /** The identity that is wanted, else the known one; undefined: there is neither. */

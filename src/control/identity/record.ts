@@ -22,6 +22,11 @@ export interface IdentityRecord {
   readonly file?: FileMark
   /** A process stamp. */
   readonly holder?: string
+  /**
+   * What is remembered of the unit hasn't come under its name yet: it may be under these NAA names still, the oldest first;
+   * none: what is under its name is somebody else's, who is gone.
+   */
+  readonly movesFrom?: readonly string[]
 }
 
 /** Those of a folder. What can't be read as a record is passed to `onBroken` and left alone. */
@@ -51,14 +56,16 @@ function parseRecord(text: string): IdentityRecord | undefined {
   }
 }
 
+const isNaa = (value: unknown): boolean => /^([0-9a-f]{16}){1,2}$/.test(String(value))
 const isText = (value: unknown): boolean => typeof value === "string"
 const isTextOrAbsent = (value: unknown): boolean => value === undefined || isText(value)
 
 function isRecord(value: unknown): value is IdentityRecord {
   const record = value as Partial<IdentityRecord> | null
   if (typeof record !== "object" || record === null) return false
-  const { serial, naa, name, file, holder } = record
-  if (!isText(serial) || !/^([0-9a-f]{16}){1,2}$/.test(String(naa))) return false
+  if (record.movesFrom !== undefined && !Array.isArray(record.movesFrom)) return false
+  const { serial, naa, name, file, holder, movesFrom = [] } = record
+  if (!isText(serial) || ![naa, ...movesFrom].every(isNaa)) return false
   return isTextOrAbsent(name) && isTextOrAbsent(holder) && (file === undefined || isMark(file))
 }
 

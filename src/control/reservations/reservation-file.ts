@@ -1,10 +1,10 @@
-import { readdir, readFile, unlink } from "node:fs/promises"
-import { basename, dirname, join } from "node:path"
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
 import { SanletError } from "../../base/errors.ts"
 import { type Log, silentLog } from "../../base/log.ts"
 import type { PersistentState } from "../../scsi/sam/persistent-state.ts"
 import type { ReservationStore } from "../../scsi/sam/reservation-store.ts"
-import { absent, makeFolder, removeFile, replaceFile } from "../durable-file.ts"
+import { absent, makeFolder, removeDrafts, removeFile, replaceFile, syncFolder } from "../durable-file.ts"
 import { decodeState, encodeState } from "./format.ts"
 
 /**
@@ -29,7 +29,9 @@ export class ReservationFile implements ReservationStore {
     const path = join(folder, `${naa}.json`)
     try {
       await makeFolder(folder)
-      await removeDrafts(path)
+      await removeDrafts(folder, path) // only one process at a time serves the unit
+      // What is found is to be found again, also if whoever saved it was killed before it was stable.
+      await syncFolder(folder)
       const text = await readFile(path, "utf8").catch(absent)
       if (text === undefined) return new ReservationFile(path, undefined)
       const state = decodeState(text)
@@ -54,13 +56,5 @@ export class ReservationFile implements ReservationStore {
       await removeFile(this.#path)
       this.#present = false
     }
-  }
-}
-
-/** What a crash has left of a replacement. Only one process at a time serves the unit. */
-async function removeDrafts(path: string): Promise<void> {
-  const folder = dirname(path)
-  for (const name of await readdir(folder)) {
-    if (name.startsWith(`${basename(path)}.`) && name.endsWith(".tmp")) await unlink(join(folder, name))
   }
 }

@@ -77,12 +77,12 @@ describe("a unit's records", () => {
     await first.claim.release()
 
     const again = await remember({})
-    assert.equal(again.claim.previousNaa, again.claim.naa)
+    assert.equal(again.claim.move, undefined)
     assert.deepEqual([...again.records.get("medium-operation")!], [1])
     await again.claim.release()
 
     const renamed = await remember({ naa: "3000000000000001" })
-    assert.equal(renamed.claim.previousNaa, first.claim.naa)
+    assert.deepEqual(renamed.claim.move, { from: [first.claim.naa], resumed: false })
     assert.deepEqual([...renamed.records.get("medium-operation")!], [1])
     assert.equal(fs.existsSync(first.folder), false)
     await renamed.claim.release()
@@ -90,7 +90,7 @@ describe("a unit's records", () => {
     // The file is gone; another one is given its name.
     fs.rmSync(path)
     const other = await remember({ naa: "3000000000000001", file: image("b.img", new Uint8Array(100)) })
-    assert.equal(other.claim.previousNaa, undefined)
+    assert.deepEqual(other.claim.move, { from: [], resumed: false })
     assert.equal(other.records.get("medium-operation"), undefined)
     await other.claim.release()
   })
@@ -134,7 +134,7 @@ describe("the undo log", () => {
       assert.equal(Buffer.compare(torn, after.subarray(0, tornAt)), 0, "it was cut off there")
 
       const next = await FileStore.open(path)
-      const state = await openUnitState(units, { ...claim, previousNaa: claim.naa }, next, silentLog)
+      const state = await openUnitState(units, { ...claim, move: undefined }, next, silentLog)
       assert.equal(state.undoLog?.pending, undefined)
       await next.close()
       await state.close()
