@@ -162,7 +162,7 @@ async function lock(system: SystemCalls, filePath: string, fd: number, readOnly:
     throw new StoreOpenError("in-use", filePath, "in use by another process, or served twice by this one")
 }
 
-/** The device's size, after giving a new file the one asked for and making it and its name stable. */
+/** The device's size, after giving a new file the one asked for. What is to be created is stable then, its name as well. */
 async function settleSize(
   filePath: string,
   { sizeBytes, create = false }: FileStoreOptions,
@@ -171,8 +171,10 @@ async function settleSize(
 ): Promise<number> {
   const found = await fileSize(fd)
   if (found < 0) throw openErrorOf(found, filePath)
-  if (found === 0 && create && sizeBytes !== undefined) {
-    const steps = [() => system.ftruncate(fd, sizeBytes), () => system.fsync(fd)]
+  if (create && sizeBytes !== undefined && (found === 0 || found === sizeBytes)) {
+    // Also one that was there: whoever made it may have been killed before it was stable.
+    const sync = () => system.fsync(fd)
+    const steps = found === 0 ? [() => system.ftruncate(fd, sizeBytes), sync] : [sync]
     for (const step of steps) {
       const result = await step()
       if (result < 0) throw openErrorOf(result, filePath)

@@ -41,16 +41,16 @@ describe("docs", () => {
     )
   })
 
-  test("docs/spec-map.md names files that exist", () => {
-    const named = [...read("docs/spec-map.md").matchAll(/`((?:src|test)\/[^`]+)`/g)].map(
-      ([, path]) => path ?? "",
-    )
-    assert.ok(named.length > 0)
-    assert.deepEqual(
-      named.filter((path) => !existsSync(join(root, path))),
-      [],
-    )
-  })
+  for (const page of ["docs/spec-map.md", "docs/architecture.md"]) {
+    test(`${page} names files that exist`, () => {
+      const named = [...read(page).matchAll(/`((?:src|test)\/[^`]+)`/g)].map(([, path]) => path ?? "")
+      assert.ok(named.length > 0)
+      assert.deepEqual(
+        named.filter((path) => !existsSync(join(root, path))),
+        [],
+      )
+    })
+  }
 
   test("links between the pages lead somewhere", () => {
     const pages = [

@@ -8,8 +8,8 @@ export interface ReservationStore {
   /** What was found at start; "lost": there was something, and nobody can tell what (SPC-4 §5.13.5.3). */
   readonly found: PersistentState | "lost" | undefined
   /**
-   * Resolves when a loss of power would find `state`; undefined: nothing is to be found any more. A rejection leaves
-   * what was there before. One call at a time.
+   * Resolves when a loss of power would find `state`; undefined: nothing is to be found any more. After a
+   * rejection it would find what was there before, or `state`. One call at a time.
    */
   save(state: PersistentState | undefined): Promise<void>
 }

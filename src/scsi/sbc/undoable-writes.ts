@@ -4,7 +4,7 @@ import { SCRATCH_BYTES } from "../../base/limits.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { UndoLog, UndoRun } from "./undo-log.ts"
 
-/** What the page cache and a disk take over as a whole: the unit in which a torn write is looked for. */
+/** What the page cache takes over as a whole: the unit in which holes are looked for. */
 const PAGE_BYTES = 4096
 
 /**
@@ -102,24 +102,31 @@ export class UndoableWrites {
 
 /**
  * Undoes a write that was under way when the process or the machine went down: to be called before the medium is used
- * again. Only what differs is written, so that a hole stays one. Rejects with BlockError or SanletError.
+ * again. All of the run is written, whatever it reads as: a start before may have undone it in the system's cache alone, and
+ * failed to make that stable. Holes stay holes. Rejects with BlockError or SanletError.
  */
 export async function rollBack(device: BlockDevice, log: UndoLog): Promise<void> {
   if (log.pending === undefined) return
   const { offsetBytes, lengthBytes } = log.pending
   // A device that was cut short since then has lost what was beyond.
   const bytes = Math.max(0, Math.min(lengthBytes, device.sizeBytes - offsetBytes))
-  const before = new Uint8Array(Math.min(bytes, PAGE_BYTES))
-  const now = new Uint8Array(before.length)
+  const page = new Uint8Array(Math.min(bytes, PAGE_BYTES))
   for (let at = 0; at < bytes; at += PAGE_BYTES) {
-    const length = Math.min(PAGE_BYTES, bytes - at)
-    await log.read(at, before.subarray(0, length))
-    await device.read(offsetBytes + at, now.subarray(0, length))
-    if (Buffer.compare(before.subarray(0, length), now.subarray(0, length)) === 0) continue
-    await device.write(offsetBytes + at, before.subarray(0, length), false)
+    const before = page.subarray(0, bytes - at)
+    await log.read(at, before)
+    if (before.every((byte) => byte === 0) && (await isHole(device, offsetBytes + at, before.length)))
+      continue
+    await device.write(offsetBytes + at, before, false)
   }
   await device.flush()
   await log.clear()
+}
+
+/** Nothing was ever written there, so nothing of the write got there. */
+async function isHole(device: BlockDevice, offsetBytes: number, lengthBytes: number): Promise<boolean> {
+  if (!device.features.extents) return false
+  const [first] = await device.extents(offsetBytes, lengthBytes, 1)
+  return first !== undefined && !first.allocated && first.lengthBytes >= lengthBytes
 }
 
 const logFailure = (why: string): SenseError =>

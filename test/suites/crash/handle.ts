@@ -1,4 +1,3 @@
-import { constants } from "node:os"
 import { Errno } from "./errno.ts"
 import { type CrashFiles, FileNode, type FolderNode, SECTOR_BYTES } from "./files.ts"
 
@@ -102,5 +101,3 @@ export class Handle {
     await this.#files.alive()
   }
 }
-
-export const { EIO } = constants.errno

@@ -72,7 +72,11 @@ describe("a durable file", () => {
       },
       before: () => replaceFile(PATH, OLD),
       write: async () => {
-        await replaceFile(PATH, FRESH).finally(async () => left.push(await fsp.readdir(FOLDER)))
+        try {
+          await replaceFile(PATH, FRESH)
+        } finally {
+          left.push(await fsp.readdir(FOLDER))
+        }
       },
       find: found,
       old: OLD,

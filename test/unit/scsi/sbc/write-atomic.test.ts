@@ -105,6 +105,7 @@ describe("WRITE ATOMIC (16)", () => {
     const write = disk.device.write.bind(disk.device)
     disk.device.write = (offset, from) => {
       disk.device.bytes.set(from.subarray(0, 100), offset)
+      disk.device.allocated.fill(1)
       throw new BlockError("io", "EIO")
     }
     await disk.fails(writeAtomic(1, 2), mediumError, Asc.writeError, { dataOut: pattern(1024) })
