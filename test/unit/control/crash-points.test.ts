@@ -190,7 +190,7 @@ describe("at every step of", () => {
       old: "old",
       fresh: "new",
       otherwise: ["failed"],
-      drawn: 1,
+      drawn: 0,
     })
     hasSteps(count, 10)
   })
