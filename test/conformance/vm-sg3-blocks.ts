@@ -206,7 +206,8 @@ export function blocks(rig: SgRig): void {
       await write("--same=0 -6 -i one -l 24300 -n 5")
       holds(24_300, repeated(one, 5))
       await refused("--stream=1 -6 -i eight -l 24300 -n 8", ExitCode.invalidOperationCode)
-      await refused("--scattered=1 -6 -i eight -l 24300 -n 8", ExitCode.invalidOperationCode)
+      const scattered = `sg_raw -s 512 -i one ${sg} 9f 12 0 0 0 0 0 0 0 0 0 1 0 0 0 0`
+      await rig.refused(scattered, ExitCode.invalidOperationCode, /Invalid command operation code/)
     })
   })
 

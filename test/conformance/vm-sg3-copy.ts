@@ -40,7 +40,8 @@ export function copies(rig: SgRig): void {
     }
 
     test("in pieces, within one unit, and to longer blocks", async () => {
-      await rig.sh(`ddpt --xcopy if=${source} of=${target} bs=512 skip=${FROM} seek=10001 count=1000 bpt=77`)
+      // Not by ddpt 0.97, whose second and later commands copy what the first has copied (a_xcopy_lid1_cmd(): src_lba).
+      await rig.sh(`sg_xcopy if=${source} of=${target} bs=512 skip=${FROM} seek=10001 count=1000 bpt=77`)
       copied(10_001, part(0, 1000))
       await rig.sh(`sg_xcopy if=${target} of=${target} bs=512 skip=10001 seek=12001 count=500`)
       copied(12_001, part(0, 500))
@@ -107,8 +108,9 @@ export function copies(rig: SgRig): void {
     })
 
     test("the block device zero token", async () => {
+      // It wants a file of tokens, and doesn't read it then.
       await rig.write(target, 28_672, part(0, 300))
-      await rig.sh(`ddptctl --rtype=zero --wut=${range(28_672, 256)} ${target}`)
+      await rig.sh(`ddptctl --rtype=zero --rtf=a.rt --wut=${range(28_672, 256)} ${target}`)
       copied(28_672, Buffer.concat([Buffer.alloc(256 * BLOCK), part(256, 44)]))
     })
 

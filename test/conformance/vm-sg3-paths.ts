@@ -72,7 +72,7 @@ export function paths(rig: SgRig): void {
     await rig.run(`sg_rtpg ${two}`) // the unit attention
     await rig.refused(`sg_turs -v ${two}`, ExitCode.notReady, standby)
     await rig.refused(`sg_dd if=${two} of=/dev/null bs=512 count=1`, ExitCode.notReady, /not ready/)
-    assert.match(await rig.sh(`sg_requests ${two}`), standby)
+    assert.match(await rig.polled(two), standby)
     assert.match(await rig.sh(`sg_inq ${two}`), /PQual=0/)
     assert.equal((await groups(two)).length, 2)
     await rig.sh(`sg_readcap ${two} && sg_persist -n -i -k ${two} && sg_modes -a ${two} && sg_logs -a ${two}`)
@@ -90,14 +90,14 @@ export function paths(rig: SgRig): void {
     assert.match(await rig.sh(`sg_inq ${two}`), /PQual=1/)
     assert.match(await rig.sh(`sg_luns ${two}`), /^ +0{16}$/m)
     // SPC-4 §6.39: because of the peripheral qualifier
-    assert.match(await rig.sh(`sg_requests ${two}`), /Logical unit not supported/)
+    assert.match(await rig.polled(two), /Logical unit not supported/)
   })
 
   test("and back, over the unavailable path itself", async () => {
     await rig.sh(`sg_stpg --tp=2 --state=ao ${two}`)
+    assert.equal(await rig.attention(one), CHANGED)
     assert.deepEqual((await groups(one))[1], group(2, 0, 1))
     assert.equal((await rig.read(two, 0, 1)).length, 512)
-    assert.equal(await rig.attention(one), CHANGED)
   })
 
   test("both at once", async () => {

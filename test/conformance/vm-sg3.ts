@@ -190,6 +190,11 @@ export class SgRig {
     return printed
   }
 
+  /** What REQUEST SENSE tells, as sg_requests decodes it: on the standard error. `unit`: options and node. */
+  async polled(unit: string): Promise<string> {
+    return await this.refused(`sg_requests ${unit}`, 0, "data-in decoded as sense")
+  }
+
   /** What TEST UNIT READY has to tell as a unit attention, if anything. */
   async attention(sg: string): Promise<string | undefined> {
     const { code, stdout, stderr } = await this.run(`sg_turs -v ${sg}`)
