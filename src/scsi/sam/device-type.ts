@@ -1,5 +1,5 @@
 import type { Completion } from "../../base/completion.ts"
-import type { SenseDetail } from "../spec/sense.ts"
+import type { Sense, SenseDetail } from "../spec/sense.ts"
 import type { AccessRestriction } from "./access-restriction.ts"
 import type { Command } from "./command.ts"
 import type { LogPage } from "./log-page.ts"
@@ -34,6 +34,11 @@ export abstract class DeviceType {
 
   /** TEST UNIT READY: throws SenseError NOT READY and the like. */
   checkReady(): void {}
+
+  /** In the stopped power condition (SBC-4 §4.20.4): what REQUEST SENSE tells of it (SPC-4 §5.12.7). */
+  get stoppedSense(): Sense | undefined {
+    return undefined
+  }
 
   /** DEVICE-SPECIFIC PARAMETER of the mode parameter header (SBC-3 §6.5.1: WP, DPOFUA). */
   deviceSpecificParameter(): number {

@@ -23,7 +23,7 @@ import { restorePages } from "../sam/saved-pages.ts"
 import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
-import { Asc, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
+import { Asc, type Sense, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { CopyManager } from "./copy/copy-manager.ts"
 import { lengthFieldOf } from "./fields.ts"
@@ -245,6 +245,10 @@ export class DiskUnit extends LogicalUnit {
     if (this.stopped) throw this.#notReady()
     if (this.blocks === 0)
       throw new SenseError(SenseKey.notReady, Asc.mediumNotPresent, "the device is empty")
+  }
+
+  override get stoppedSense(): Sense | undefined {
+    return this.stopped && this.tray?.loaded !== false ? stoppedUnit() : undefined
   }
 
   checkWritable(): void {

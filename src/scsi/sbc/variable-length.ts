@@ -24,8 +24,9 @@ export interface LongCommand {
 
 /**
  * A command of 32 bytes (SBC-3 §5.14, §5.36 and so on). The standard has them for protection information of type 2; without
- * any they do what the shorter ones do, as Linux's target does it with WRITE SAME (32). The fields for protection
- * information (RDPROTECT and its like, reference and application tags) have to be 0, since they aren't in the usage.
+ * any they do what the shorter ones do, as Linux's target does it with WRITE SAME (32). RDPROTECT and its like have to be 0
+ * then; reference and application tags, which only mean something where they are checked, are accepted and ignored:
+ * sg_write_x sends all ones.
  */
 export const thirtyTwoByte = (
   serviceAction: number,
@@ -38,7 +39,7 @@ export const thirtyTwoByte = (
     ...[OperationCode.variableLength, 0, 0, 0, 0, 0, GROUP, ADDITIONAL_BYTES],
     ...[serviceAction >> 8, serviceAction & 0xff, flags, 0],
     ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL],
-    ...[0, 0, 0, 0, 0, 0, 0, 0],
+    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL],
     ...[ALL, ALL, ALL, ALL],
   ],
   access,

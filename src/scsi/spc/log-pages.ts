@@ -12,13 +12,16 @@ const temperaturePage: LogPage = {
   list: () => [{ code: 0x0000, value: Uint8Array.of(0, NO_TEMPERATURE) }],
 }
 
-/** Informational Exceptions (SPC-4 §7.3): the one that is pending, however it is reported. */
+/**
+ * Informational Exceptions (SPC-4 §7.3): the one that is pending, however it is reported. The last byte is the vendor's;
+ * sg3_utils and smartmontools take it for a temperature that is not to be exceeded.
+ */
 const informationalExceptionsPage: LogPage = {
   code: 0x2f,
   resetList: ({ exceptions, selfTests }) => exceptions.dismiss(selfTests),
   list: ({ exceptions, selfTests }) => {
     const asc = exceptions.pending(selfTests) ?? Asc.noAdditionalSense
-    return [{ code: 0x0000, value: Uint8Array.of(asc >> 8, asc & 0xff, NO_TEMPERATURE, 0) }]
+    return [{ code: 0x0000, value: Uint8Array.of(asc >> 8, asc & 0xff, NO_TEMPERATURE, NO_TEMPERATURE) }]
   },
 }
 

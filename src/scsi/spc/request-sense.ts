@@ -15,6 +15,8 @@ export const requestSense = requestSenseCommand((task, unit) => {
   if (asc !== undefined) return { key: SenseKey.unitAttention, asc, detail: unit.unitAttentionDetail(asc) }
   const hindrance = unit.restriction?.sense
   if (hindrance) return hindrance
+  const { stoppedSense } = unit
+  if (stoppedSense) return stoppedSense
   const { running } = unit.selfTests
   if (running) return selfTestInProgress(running)
   const told = unit.exceptions.method === ReportingMethod.onRequest

@@ -77,7 +77,10 @@ describe("START STOP UNIT", () => {
     }
     assert.throws(() => disk.unit.checkReady(), SenseError)
     assert.deepEqual(disk.device.calls, ["flush"])
+    const polled = async () => [...(await disk.good(Uint8Array.of(0x03, 0x01, 0, 0, 8, 0)))].slice(0, 4)
+    assert.deepEqual(await polled(), [0x72, notReady, 0x04, 0x02]) // SPC-4 §5.12.7 c
     await disk.good(startStop(0x01))
+    assert.deepEqual(await polled(), [0x72, 0, 0, 0])
     disk.unit.checkReady()
     await disk.good(blockCdb(0x28, 0, 1))
   })

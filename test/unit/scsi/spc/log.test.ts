@@ -62,7 +62,7 @@ describe("LOG SENSE", () => {
     const bench = makeBench()
     for (const control of [THRESHOLD, CUMULATIVE, DEFAULT_CUMULATIVE]) {
       assert.equal(await sense(bench, 0x0d, { control }), "8d000006" + "00002302" + "00ff")
-      assert.equal(await sense(bench, 0x2f, { control }), "af000008" + "00002304" + "0000ff00")
+      assert.equal(await sense(bench, 0x2f, { control }), "af000008" + "00002304" + "0000ffff")
     }
   })
 
@@ -205,7 +205,7 @@ describe("LOG SELECT with a list", () => {
 
   test("bits that mean nothing are passed over: DS of old, TMC of a list", async () => {
     const bench = makeBench()
-    good(await select(bench, `8200000c00066008${u64(0)}` + "af00000800006f04" + "0000ff00"))
+    good(await select(bench, `8200000c00066008${u64(0)}` + "af00000800006f04" + "0000ffff"))
   })
 
   test("a whole list is checked before anything is changed", async () => {
@@ -230,14 +230,14 @@ describe("LOG SELECT with a list", () => {
       [`8200000c00072008${zero}`, 4], // no such parameter
       [`8200000c00060008${zero}`, 6, 5], // TSD
       [`8200000c00062108${zero}`, 6, 0], // FORMAT AND LINKING
-      ["af00000800001304" + "0000ff00", 6, 5], // TSD and ETC of a list
+      ["af00000800001304" + "0000ffff", 6, 5], // TSD and ETC of a list
       ["8200000800062004" + "00000000", 7], // another length
       [`8200000b00062008${zero.slice(2)}`, 2], // PAGE LENGTH cuts it short
       ["8200000200062008" + "82000000", 2],
       [`8200001800062008${zero}00052008${zero}`, 16], // falling parameters
       [`8300000c00062008${zero}8200000c00062008${zero}`, 16, 5], // falling pages
       ["8d00000600002302" + "0010", 8], // a list parameter
-      ["af00000800002304" + "5d00ff00", 8],
+      ["af00000800002304" + "5d00ffff", 8],
     ]
     for (const [list, byte, bit] of cases) {
       const task = await select(bench, list)
@@ -383,7 +383,7 @@ describe("thresholds", () => {
 
   test("an unbounded counter, or a list, can't be compared", async () => {
     const bench = await watched()
-    const list = await select(bench, "af00000800003304" + "0000ff00")
+    const list = await select(bench, "af00000800003304" + "0000ffff")
     checkCondition(list, illegalRequest, Asc.invalidFieldInParameterList)
   })
 })
