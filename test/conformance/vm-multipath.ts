@@ -191,6 +191,16 @@ export class Multipath {
     })
   }
 
+  /** Waits until the load writes, wherever. */
+  goesOn(): Promise<void> {
+    return this.until("writes go on", async () => {
+      const before = (await this.counts()).writes
+      await sleep(WATCHED_MS)
+      const [one, two] = (await this.counts()).writes
+      return one + two >= before[0] + before[1] + WRITES_SEEN
+    })
+  }
+
   /** Whether the load does nothing for a while, in the same round: it waits for what it has begun. */
   async isHeld(): Promise<boolean> {
     const sight = async (): Promise<string> => {
