@@ -62,6 +62,16 @@ export class Node {
     return this.#disks[lun]!
   }
 
+  /** Waits until the kernel has sent so many commands to the disk that it waits for. */
+  async hasUnderWay(lun: number, commands: number): Promise<void> {
+    const inFlight = `/sys/block/${this.disk(lun).replace("/dev/", "")}/inflight`
+    for (let tries = 0; ; tries++) {
+      const [reads, writes] = (await this.guest.sh(`cat ${inFlight}`)).trim().split(/\s+/).map(Number)
+      if (reads! + writes! >= commands) return
+      assert.ok(tries < RECOVERY_TRIES, `${this.guest.name} sends nothing`)
+    }
+  }
+
   /** A command that writes block `block` of 4 KiB, past the page cache. */
   write(lun: number, block: number): string {
     return `dd if=/dev/zero of=${this.disk(lun)} bs=4k count=1 seek=${block} oflag=direct conv=notrunc status=none`

@@ -52,10 +52,7 @@ describe("fence_scsi", () => {
     const COUNT = 16
     await a.guest.sh(a.fill(SLOW, COUNT, BLOCK, 0xaa))
     const writing = b.guest.run(b.fill(SLOW, COUNT, BLOCK, 0xbb))
-    let over = false
-    void writing.then(() => (over = true))
-    await sleep(1000)
-    assert.ok(!over)
+    await b.hasUnderWay(SLOW, 1)
     await cluster.fence(a, b, SLOW)
     const found = (): Buffer => readFileSync(cluster.images[SLOW]!).subarray(0, COUNT * BLOCK)
     const then = found()
@@ -77,10 +74,11 @@ describe("fence_scsi", () => {
     const writing = b.guest.run(stream)
     const found = (): Buffer => readFileSync(cluster.images[QUICK]!)
     const before = found()
-    await sleep(2500)
+    await b.hasUnderWay(QUICK, 8)
+    await sleep(500)
     await cluster.fence(a, b, QUICK)
     const then = found()
-    assert.ok(!then.equals(before), "the stream hadn't begun")
+    assert.ok(!then.equals(before), "the stream had begun")
     const { code, stdout, stderr } = await writing
     assert.notEqual(code, 0)
     assert.match(stdout + stderr, REFUSED)

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict"
 import { after, before, describe, test } from "node:test"
-import { AT_START, Multipath, type Path, type PathState } from "./vm-multipath.ts"
+import { AT_START, MAP, Multipath, type Path, type PathState } from "./vm-multipath.ts"
 
 const multipath = new Multipath()
 before(() => multipath.start())
@@ -135,6 +135,22 @@ describe("a path over TCP and one over iSER, whose states initiators may change"
       await set(2, "ao,an")
       await multipath.goesThrough(1)
     }))
+
+  test("mpathpersist registers and reserves through both paths: I/O may go through either", async () => {
+    const persist = (action: string) => multipath.guest.sh(`mpathpersist --out ${action} ${MAP}`)
+    await persist("--register --param-sark=c3c3")
+    await persist("--reserve --param-rk=c3c3 --prout-type=5")
+    const show = (what: string) => multipath.guest.sh(`sg_persist -n -i ${what} ${multipath.node(2)}`)
+    assert.equal((await show("-k")).match(/^\s+0xc3c3$/gm)?.length, 2)
+    assert.match(await show("-r"), /Key=0xc3c3[^]*Write Exclusive, registrants only/)
+    await multipath.underLoad(async () => {
+      await multipath.change("1 active/non-optimized 2 active/optimized")
+      await multipath.goesThrough(2)
+    })
+    await persist("--release --param-rk=c3c3 --prout-type=5")
+    await persist("--register --param-rk=c3c3 --param-sark=0")
+    assert.match(await show("-k"), /NO registered reservation keys/i)
+  })
 
   test("standby, both: the kernel makes the path active that it wants to use", () =>
     multipath.underLoad(async () => {

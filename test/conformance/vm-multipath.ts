@@ -28,6 +28,7 @@ const MULTIPATH_CONF = `defaults {
   no_path_retry queue
   polling_interval 1
   max_polling_interval 1
+  reservation_key file
 }
 blacklist {
   devnode "^vd"
@@ -41,7 +42,7 @@ const ISCSID_SETTINGS = {
 /** As two-path-target.ts begins. */
 export const AT_START = "1 active/optimized 2 active/non-optimized"
 
-const MAP = "/dev/mapper/mpatha"
+export const MAP = "/dev/mapper/mpatha"
 const IMAGE_BYTES = 16 * MiB
 const DEADLINE_MS = 60_000
 const LOAD_DEADLINE_MS = 150_000
