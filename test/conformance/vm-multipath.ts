@@ -43,7 +43,7 @@ const ISCSID_SETTINGS = {
 export const AT_START = "1 active/optimized 2 active/non-optimized"
 
 export const MAP = "/dev/mapper/mpatha"
-const IMAGE_BYTES = 16 * MiB
+const IMAGE_BYTES = 8 * MiB
 const DEADLINE_MS = 60_000
 const LOAD_DEADLINE_MS = 150_000
 const WRITES_PER_SECOND = 200
