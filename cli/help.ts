@@ -21,7 +21,8 @@ export const serve = `
 Prints one line "ready <iscsi-url>" per LUN when logins are accepted. Without IMAGE it serves disk.img in
 $XDG_STATE_HOME/sanlet (or ~/.local/state/sanlet), 10 GiB unless --size says otherwise. Images become LUN 0, 1, 2, ...
 of one target; a file whose name ends in .iso is put into a CD-ROM drive. SIGINT and SIGTERM stop it in order, a second
-one at once.
+one at once. With --config, SIGHUP has it read the file again: media, sizes, access states and new LUNs change
+while initiators are logged in.
 
 Examples:
   sanlet serve

@@ -2,15 +2,17 @@ import { join } from "node:path"
 import { type BlockDevice, noMedium } from "./backstore/index.ts"
 import type { Network } from "./base/byte-stream.ts"
 import type { Clock } from "./base/clock.ts"
-import type { Log } from "./base/log.ts"
+import type { Log, LogFields } from "./base/log.ts"
 import type { Random } from "./base/random.ts"
 import type { ServedPortal, ServedUnit, ServerStatus } from "./control/api/index.ts"
+import { changesBetween, withChange } from "./control/config/changes.ts"
 import { byAccess, isIn } from "./control/config/reach.ts"
 import type { Configuration, LogicalUnitConfiguration, TargetConfiguration } from "./control/config/schema.ts"
 import { configurationWarnings } from "./control/config/warnings.ts"
 import { identitySubject, openUnitDevice } from "./control/devices.ts"
 import { logicalUnitOf } from "./control/logical-unit.ts"
 import { type IdentityClaim, IdentityStore } from "./control/identity/identity-store.ts"
+import { type Changeable, carryOut, messageOf, refreshSize } from "./control/reconfiguration.ts"
 import { ReservationFile } from "./control/reservations/reservation-file.ts"
 import { openUnitState, type UnitState } from "./control/identity/unit-state.ts"
 import { formatHostPort } from "./discovery/index.ts"
@@ -32,6 +34,11 @@ export interface ServerSurroundings {
 }
 
 export interface Server extends ServerStatus {
+  /**
+   * Goes over to another configuration as far as that can be done while initiators are logged in: media, sizes that grow, access
+   * states, new units. What can't be done, and what waits for a restart, is logged. Never rejects.
+   */
+  reconfigure(wanted: Configuration): Promise<void>
   /** Asks initiators to log out, ends their sessions, flushes and closes the devices. */
   close(): Promise<void>
 }
@@ -55,19 +62,21 @@ export async function startServer(configuration: Configuration, around: ServerSu
 interface Unit {
   readonly target: TargetConfiguration
   readonly configuration: LogicalUnitConfiguration
-  readonly device: BlockDevice
   readonly claim: IdentityClaim
   readonly state: UnitState
   readonly unit: DiskUnit
 }
 
 class Composition implements Server {
-  readonly #configuration: Configuration
+  /** As far as it is served. */
+  #configuration: Configuration
   readonly #around: ServerSurroundings
   readonly #entity: NetworkEntity
   readonly #identities: IdentityStore
   readonly #units: Unit[] = []
+  readonly #targets = new Map<string, Target>()
   readonly #portals: Portal[] = []
+  #reconfigured: Promise<void> = Promise.resolve()
   #closed: Promise<void> | undefined
 
   constructor(configuration: Configuration, around: ServerSurroundings) {
@@ -104,9 +113,58 @@ class Composition implements Server {
     }))
   }
 
+  reconfigure(wanted: Configuration): Promise<void> {
+    this.#reconfigured = this.#reconfigured.then(() => this.#reconfigure(wanted))
+    return this.#reconfigured
+  }
+
   close(): Promise<void> {
-    this.#closed ??= this.#close()
+    this.#closed ??= this.#reconfigured.then(() => this.#close())
     return this.#closed
+  }
+
+  async #reconfigure(wanted: Configuration): Promise<void> {
+    const { log } = this.#around
+    for (const { target, configuration, unit } of this.#units) {
+      const of = { target: target.name, lun: configuration.lun }
+      await this.#tell(of, "its size isn't known any more", refreshSize(unit))
+    }
+    for (const change of changesBetween(this.#configuration, wanted)) {
+      if (this.#closed !== undefined) return
+      if (change.kind === "restart") {
+        log.warn({ target: change.target }, `only a restart changes this: ${change.what}`)
+        continue
+      }
+      const of = { target: change.target, ...("unit" in change && { lun: change.unit.lun }) }
+      const done = await this.#tell(of, "not changed", carryOut(change, this.#changeable))
+      if (done) this.#configuration = withChange(this.#configuration, change)
+    }
+  }
+
+  /** Logs what came out of it: whether it came to its end. */
+  async #tell(of: LogFields, otherwise: string, work: Promise<string | undefined>): Promise<boolean> {
+    const { log } = this.#around
+    try {
+      const told = await work
+      if (told !== undefined) log.info(of, told)
+      return true
+    } catch (error) {
+      log.error(of, `${otherwise}: ${messageOf(error)}`)
+      return false
+    }
+  }
+
+  get #changeable(): Changeable {
+    return {
+      around: this.#around,
+      target: (name) => this.#targets.get(name)!,
+      unit: (name, lun) => this.#targets.get(name)!.logicalUnits.get(lun)!,
+      addUnit: async (name, lun) => {
+        const configuration = this.#configuration.targets.find((target) => target.name === name)!
+        const { unit } = await this.#openUnit(configuration, lun)
+        this.#targets.get(name)!.addLogicalUnit(lun.lun, unit)
+      },
+    }
   }
 
   async #addTarget(configuration: TargetConfiguration): Promise<void> {
@@ -128,6 +186,7 @@ class Composition implements Server {
       target.addLogicalUnit(lun.lun, unit)
     }
     this.#entity.addTarget(target)
+    this.#targets.set(name, target)
   }
 
   async #openUnit(
@@ -141,7 +200,7 @@ class Composition implements Server {
       const wanted = { ...(serial !== undefined && { serial }), ...(naa !== undefined && { naa }) }
       const claim = await this.#identities.claim(subject, wanted)
       const opened = await this.#makeUnit(configuration, device, claim)
-      this.#units.push({ target, configuration, device, claim, ...opened })
+      this.#units.push({ target, configuration, claim, ...opened })
       return opened
     } catch (error) {
       await device.close()
@@ -171,7 +230,8 @@ class Composition implements Server {
     }
   }
 
-  #served({ target, configuration, device, claim, unit }: Unit): ServedUnit {
+  #served({ target, configuration, claim, unit }: Unit): ServedUnit {
+    const { device } = unit
     const better = byAccess(target)
     const [portal] = this.#portals
       .filter(({ portalGroupTag }) => isIn(target, portalGroupTag))
@@ -198,8 +258,8 @@ class Composition implements Server {
     const attempt = (work: Promise<void>) => work.catch((error: unknown) => failures.push(error))
     await attempt(this.#entity.close())
     for (const { unit } of this.#units) unit.release()
-    for (const { device, claim, state } of this.#units) {
-      await attempt(device.close())
+    for (const { unit, claim, state } of this.#units) {
+      await attempt(unit.device.close())
       await attempt(state.close())
       await attempt(claim.release())
     }

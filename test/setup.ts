@@ -9,6 +9,7 @@ import { buildImages } from "./rig/images.ts"
 /** Debian packages, by what needs them. */
 export const debianPackages: Readonly<Record<string, readonly string[]>> = {
   "clients and peers": ["tgt", "istgt", "libiscsi-bin", "qemu-utils", "qemu-block-extra", "tshark"],
+  "discs to serve": ["genisoimage"],
   "the virtual machine": ["qemu-system-x86", "iproute2"],
   "its images": [
     "mmdebstrap",

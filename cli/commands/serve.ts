@@ -3,13 +3,14 @@ import { hostname } from "node:os"
 import { join, resolve } from "node:path"
 import { SanletError } from "../../src/base/errors.ts"
 import type { LogLevel } from "../../src/base/log-level.ts"
+import type { Log } from "../../src/base/log.ts"
 import { nodeNetwork } from "../../src/base/node-network.ts"
 import { systemRandom } from "../../src/base/random.ts"
 import type { ServerStatus } from "../../src/control/api/index.ts"
 import type { Configuration } from "../../src/control/config/schema.ts"
 import type { CacheMode, DeviceConfiguration } from "../../src/control/config/device.ts"
 import { stateFolder } from "../../src/control/state-folder.ts"
-import { startServer } from "../../src/server.ts"
+import { type Server, startServer } from "../../src/server.ts"
 import { UsageError } from "../errors.ts"
 import { type LogFormat, openLog } from "../log.ts"
 import { connectHints } from "../output/connect-hints.ts"
@@ -40,13 +41,23 @@ export async function serve(
   const { configuration, created } = await configurationOf(images, options, session)
   const { level = "info", format = "auto" } = configuration.log
   const log = await openLog(terminal, options.logLevel ?? level, options.logFormat ?? format)
-  const server = await startServer(configuration, {
+  const starting = startServer(configuration, {
     network: nodeNetwork,
     clock: terminal.clock,
     random: systemRandom,
     log,
     stateFolder: stateFolder(terminal.env),
   })
+  const { config } = options
+  if (config !== undefined)
+    session.onHangup(
+      () =>
+        void starting.then(
+          (server) => reread(config, server, log, session),
+          () => {},
+        ),
+    )
+  const server = await starting
   announce(server, session, options.json === true, created)
   await new Promise<void>((stop) => {
     if (signal.aborted) return stop()
@@ -55,6 +66,20 @@ export async function serve(
   log.info({}, "stopping: initiators are asked to log out")
   await server.close()
   log.info({}, "stopped")
+}
+
+/** Never rejects: a configuration that isn't right changes nothing. */
+async function reread(file: string, server: Server, log: Log, { terminal }: Session): Promise<void> {
+  const { loadConfiguration } = await import("../../src/control/config/load.ts")
+  let wanted: Configuration
+  try {
+    wanted = loadConfiguration(file, terminal.env)
+  } catch (error) {
+    for (const line of (error as Error).message.split("\n")) log.error({}, line)
+    return log.error({ file }, "the configuration can't be used, and nothing was changed")
+  }
+  log.info({ file }, "taking up the configuration as it is now")
+  await server.reconfigure(wanted)
 }
 
 interface Chosen {

@@ -108,10 +108,9 @@ export class Tray {
     if (!this.locked) return
     if (!force) {
       this.#tell("ejectRequest")
-      throw new SanletError(
-        "ERR_MEDIUM_LOCKED",
-        "an initiator uses the medium and keeps it in; force takes it",
-      )
+      const who = [...this.#unit.preventingRemoval].map(({ identity }) => identity.initiatorName)
+      const message = `the medium is kept in by ${[...new Set(who)].join(", ")} (PREVENT ALLOW MEDIUM REMOVAL)`
+      throw new SanletError("ERR_MEDIUM_LOCKED", message)
     }
     this.#unit.preventingRemoval.clear()
   }

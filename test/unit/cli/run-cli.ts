@@ -77,7 +77,8 @@ export class RunningCli {
       style: styleFor({}, env),
       errStyle: styleFor({}, env),
     }
-    this.ended = run(args, { terminal, signal: this.#stop.signal }).then((exitCode) => ({
+    const session = { terminal, signal: this.#stop.signal, onHangup: () => {} }
+    this.ended = run(args, session).then((exitCode) => ({
       exitCode,
       out: this.out,
       err: this.err,

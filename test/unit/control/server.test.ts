@@ -148,6 +148,44 @@ describe("a server", () => {
     )
   })
 
+  test("goes over to another configuration: access states, media that go from drive to drive, in order", async (t) => {
+    const { folder, start } = setUp(t)
+    const image = file(join(folder, "stick.img"))
+    const configured = (state: "standby" | "active/optimized", first: object, second: object) => ({
+      ...configurationOf([]),
+      targets: [
+        {
+          ...configurationOf([]).targets[0]!,
+          alua: { groups: [{ id: 5, portalGroups: [1], state }] },
+          luns: [
+            { lun: 0, removable: true, ...first },
+            { lun: 1, removable: true, ...second },
+          ],
+        },
+      ],
+    })
+    const server = await start(configured("standby", {}, { device: image }))
+    t.after(() => server.close())
+    const [{ url }] = server.units as [(typeof server.units)[0]]
+    await assert.rejects(Disk.open(url), /TARGET PORT IN STANDBY STATE/)
+    const wanted = configured("active/optimized", { device: image }, {})
+    await Promise.all([server.reconfigure(wanted), server.reconfigure(wanted)])
+    assert.deepEqual(
+      server.units.map(({ device, sizeBytes }) => [device, sizeBytes]),
+      [
+        [image.path, 2 ** 20],
+        ["no medium", 0],
+      ],
+    )
+    const disk = await Disk.open(url)
+    await disk.write(0, Buffer.alloc(512, 7))
+    await disk.close()
+    const closing = [server.reconfigure(configured("standby", {}, {})), server.close()]
+    await Promise.all(closing)
+    assert.equal(fs.readFileSync(image.path)[0], 7)
+    await (await start(configurationOf([image.path]))).close()
+  })
+
   test("leaves nothing open when it can't start, whatever the reason", async (t) => {
     const { folder, start } = setUp(t)
     const [a, b] = [join(folder, "a.img"), join(folder, "b.img")]
