@@ -1,9 +1,7 @@
 import { constants } from "node:os"
-import type koffiModule from "koffi"
 import { NATIVE_CALLS_MAX } from "../base/limits.ts"
+import { Addresses, Iovecs, type Koffi, loadKoffi, type NativeCall } from "../base/native.ts"
 
-type Koffi = typeof koffiModule
-type Native = (...args: unknown[]) => number
 type NativeAsync = { async(...args: unknown[]): void }
 
 /** fallocate(2) modes. */
@@ -65,26 +63,11 @@ class CallQueue {
   }
 }
 
-/** struct iovec { void *iov_base; size_t iov_len } of a 64-bit little-endian machine. */
-class Iovec {
-  readonly memory = new ArrayBuffer(16)
-  readonly #words = new Uint32Array(this.memory)
-
-  set(address: number, lengthBytes: number): void {
-    this.#words[0] = address // stores the low 32 bits
-    this.#words[1] = address / 2 ** 32
-    this.#words[2] = lengthBytes
-    this.#words[3] = lengthBytes / 2 ** 32
-  }
-}
-
-const MACHINES = ["x64", "arm64", "riscv64", "loong64"] // 64-bit, little-endian
-
 /** The C library through koffi; undefined where there's no Linux, no koffi, or a call is missing. */
 export async function loadLibc(): Promise<Libc | undefined> {
-  if (process.platform !== "linux" || !MACHINES.includes(process.arch)) return undefined
+  const koffi = await loadKoffi()
   try {
-    return bind((await import("koffi")).default)
+    return koffi && bind(koffi)
   } catch {
     return undefined
   }
@@ -92,35 +75,25 @@ export async function loadLibc(): Promise<Libc | undefined> {
 
 function bind(koffi: Koffi): Libc {
   const library = koffi.load(null)
-  // The iovec goes as an object, which koffi turns into its address at once; a number is slower.
-  const preadv2 = library.func("long preadv2(int, void *iov, int, int64_t, int)") as Native
+  const preadv2 = library.func("long preadv2(int, void *iov, int, int64_t, int)") as NativeCall
   const fallocate = library.func("int fallocate(int, int, int64_t, int64_t)")
   const lseek = library.func("int64_t lseek(int, int64_t, int)")
   const flock = library.func("int flock(int, int)")
-  const statx = library.func("int statx(int, const char *path, int, unsigned int, void *out)") as Native
+  const statx = library.func("int statx(int, const char *path, int, unsigned int, void *out)") as NativeCall
   const copyFileRange = bindOptional(() =>
     library.func("long copy_file_range(int, void *from, int, void *to, size_t, unsigned int)"),
   )
   const queue = new CallQueue()
-  const iovec = new Iovec()
-  const addresses = new WeakMap<ArrayBufferLike, number>()
-
-  const addressOf = (memory: ArrayBufferLike): number | undefined => {
-    let address = addresses.get(memory)
-    if (address === undefined) {
-      if (!(memory instanceof ArrayBuffer)) return undefined
-      address = Number(koffi.address(memory))
-      addresses.set(memory, address)
-    }
-    return address
-  }
+  const iovec = new Iovecs(1)
+  const addresses = new Addresses(koffi)
+  const addressOf = (memory: ArrayBufferLike): number | undefined => addresses.of(memory)
 
   return {
     addressOf,
     readNowait(fd, into, offsetBytes) {
       const address = addressOf(into.buffer)
       if (address === undefined) return undefined
-      iovec.set(address + into.byteOffset, into.byteLength)
+      iovec.set(0, address + into.byteOffset, into.byteLength)
       const result = preadv2(fd, iovec.memory, 1, offsetBytes, RWF_NOWAIT)
       return result < 0 ? -koffi.errno() : result
     },
@@ -155,7 +128,7 @@ const STX_MASK = 0x00
 const STX_DIO_MEM_ALIGN = 0x98
 const STX_DIO_OFFSET_ALIGN = 0x9c
 
-function directAlignment(statx: Native, fd: number): { memory: number; offset: number } | undefined {
+function directAlignment(statx: NativeCall, fd: number): { memory: number; offset: number } | undefined {
   const out = new DataView(new ArrayBuffer(256))
   if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, out.buffer) < 0) return undefined
   if ((out.getUint32(STX_MASK, true) & STATX_DIOALIGN) === 0) return undefined

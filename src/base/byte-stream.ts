@@ -38,6 +38,11 @@ export interface ByteStream {
   /** Asks the receiver's `buffer` anew, at once: what it gave before will not be written to any more. */
   refreshBuffer(): void
   /**
+   * Within `received`, and instead of the event loop: fills the pieces one behind the other with what has come already.
+   * Returns how many bytes that were; 0 where nothing is here, or it can't be done.
+   */
+  readNow?(pieces: readonly Uint8Array[]): number
+  /**
    * Sends the pieces in order, gathered in one system call where possible. They must stay untouched until `sent`
    * is called: from the event loop, once the system has them, or once the stream is closed. Returns true when the
    * system has them already: then they may be used again at once, while they are in the cache.

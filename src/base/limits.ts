@@ -111,6 +111,8 @@ export const FALLOCATE_STEP_BYTES = 1024 * 1024 * 1024
 export const ZEROES_WRITTEN_BYTES_MAX = 128 * 1024
 /** Calls into the C library on the thread pool at the same time; more wait. */
 export const NATIVE_CALLS_MAX = 16
+/** Pieces of memory that are given to a socket with one system call; Linux takes 1024 (IOV_MAX). */
+export const SOCKET_PIECES_MAX = 1024
 /** Rules of one fault device. */
 export const FAULT_RULES_MAX = 1024
 /** Length of a configuration file, in bytes. */

@@ -1,6 +1,7 @@
 import { Socket } from "node:net"
 import type { ByteReceiver, ByteStream, Endpoint } from "./byte-stream.ts"
 import { hostAndPort, networkError } from "./network-error.ts"
+import type { SocketCalls } from "./socket-calls.ts"
 
 /** How long a silent connection may be dead before the kernel starts to ask, in ms. */
 export const KEEPALIVE_MS = 60_000
@@ -16,6 +17,8 @@ interface Handle {
   useUserBuffer?(buffer: Uint8Array): void
   /** Bytes of the write under way that the system hasn't taken. */
   readonly writeQueueSize?: number
+  /** The socket's descriptor; negative: there is none. */
+  readonly fd?: number
 }
 interface HandleOwner {
   _handle: Handle | null
@@ -61,10 +64,15 @@ export class NodeByteStream implements ByteStream {
   /** Keeps alive what was handed to the handle behind the socket's back. */
   #refreshed: Uint8Array | undefined
   readonly #onWritten = () => this.#sent.shift()?.()
+  readonly #calls: SocketCalls | undefined
+  /** Whose descriptor `#fd` is. */
+  #handle: Handle | undefined
+  #fd = -1
 
-  /** `socket` is connected, paused and has not been read from. */
-  constructor(socket: Socket) {
+  /** `socket` is connected, paused and has not been read from. Without `calls` all goes by way of node:net. */
+  constructor(socket: Socket, calls?: SocketCalls) {
     this.#socket = socket
+    this.#calls = calls
     this.local = { address: plainAddress(socket.localAddress), port: socket.localPort ?? 0 }
     this.remote = { address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 }
     socket.on("error", this.#onError)
@@ -147,25 +155,68 @@ export class NodeByteStream implements ByteStream {
     handle.useUserBuffer(this.#refreshed)
   }
 
+  /** The socket's descriptor, as long as it is open; -1: there is none to be had. */
+  #descriptor(): number {
+    const handle = (this.#socket as unknown as HandleOwner)._handle
+    // Once it's closed its number may be another file's.
+    if (handle === null || handle === undefined) return -1
+    if (handle !== this.#handle) {
+      this.#handle = handle
+      this.#fd = handle.fd ?? -1
+    }
+    return this.#fd
+  }
+
+  readNow(pieces: readonly Uint8Array[]): number {
+    const fd = this.#calls === undefined || !this.#delivering ? -1 : this.#descriptor()
+    // What is wrong with it, or that it has ended, is for the event loop to find out.
+    return fd < 0 ? 0 : Math.max(0, this.#calls!.read(fd, pieces))
+  }
+
   write(pieces: readonly Uint8Array[], sent?: () => void): boolean {
-    const last = pieces.length - 1
-    const socket = this.#socket
-    if (last < 0) {
+    if (pieces.length === 0) {
       if (sent) process.nextTick(sent)
       return true
     }
+    const socket = this.#socket
+    const rest = socket.writableLength === 0 && socket.writable ? this.#writeNow(pieces) : pieces
+    if (rest.length === 0) {
+      if (sent) process.nextTick(sent)
+      return true
+    }
+    this.#writeRest(rest, sent)
+    // The socket keeps nothing when the system takes all at once, as it mostly does; its callback comes later.
+    return socket.writableLength === 0
+  }
+
+  /** Gives the system what it takes at once. Returns what is left. */
+  #writeNow(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+    const calls = this.#calls
+    const fd = calls === undefined ? -1 : this.#descriptor()
+    if (calls === undefined || fd < 0) return pieces
+    let at = 0
+    while (at < pieces.length) {
+      let taken = calls.write(fd, pieces, at)
+      if (taken < 0) break
+      while (at < pieces.length && taken >= pieces[at]!.length) taken -= pieces[at++]!.length
+      if (taken > 0) return [pieces[at]!.subarray(taken), ...pieces.slice(at + 1)]
+    }
+    return at === 0 ? pieces : pieces.slice(at)
+  }
+
+  #writeRest(pieces: readonly Uint8Array[], sent: (() => void) | undefined): void {
+    const last = pieces.length - 1
+    const socket = this.#socket
     if (sent) this.#sent.push(sent)
     const onWritten = sent ? this.#onWritten : undefined
     if (last === 0) {
       socket.write(pieces[0]!, onWritten)
-      return socket.writableLength === 0
+      return
     }
     socket.cork()
     for (let i = 0; i < last; i++) socket.write(pieces[i]!)
     socket.write(pieces[last]!, onWritten)
     socket.uncork()
-    // The socket keeps nothing when the system takes all at once, as it mostly does; its callback comes later.
-    return socket.writableLength === 0
   }
 
   get pendingBytes(): number {

@@ -3,12 +3,20 @@ import type { AddressInfo } from "node:net"
 import type { ByteStream, Listener, Network } from "./byte-stream.ts"
 import { hostAndPort, networkError } from "./network-error.ts"
 import { NodeByteStream, plainAddress } from "./node-byte-stream.ts"
+import { type SocketCalls, socketCalls } from "./socket-calls.ts"
 
-function connect(
+async function connect(
   to: { host: string; port: number },
   options: { signal?: AbortSignal } = {},
 ): Promise<ByteStream> {
-  const { signal } = options
+  return connectWith(await socketCalls(), to, options)
+}
+
+function connectWith(
+  calls: SocketCalls | undefined,
+  to: { host: string; port: number },
+  { signal }: { signal?: AbortSignal },
+): Promise<ByteStream> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason as Error)
     const socket = new Socket({ allowHalfOpen: true })
@@ -28,17 +36,28 @@ function connect(
     socket.connect({ host: to.host, port: to.port, noDelay: true }, () => {
       signal?.removeEventListener("abort", onAbort)
       socket.off("error", onError)
-      resolve(new NodeByteStream(socket))
+      resolve(new NodeByteStream(socket, calls))
     })
   })
 }
 
-function listen(at: { host: string; port: number }, accept: (stream: ByteStream) => void): Promise<Listener> {
+async function listen(
+  at: { host: string; port: number },
+  accept: (stream: ByteStream) => void,
+): Promise<Listener> {
+  return listenWith(await socketCalls(), at, accept)
+}
+
+function listenWith(
+  calls: SocketCalls | undefined,
+  at: { host: string; port: number },
+  accept: (stream: ByteStream) => void,
+): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
       // A peer that has gone before it was accepted has no address any more.
       if (socket.remoteAddress === undefined) socket.destroy()
-      else accept(new NodeByteStream(socket))
+      else accept(new NodeByteStream(socket, calls))
     })
     const onError = (error: Error) =>
       reject(networkError(`can't listen at ${hostAndPort(at.host, at.port)}`, error))

@@ -22,6 +22,9 @@ import { encodeTerminate, reasonOf, Terminate, terminateFpdu, terminateText } fr
 import type { TerminateCode } from "./terminate.ts"
 import { RdmapOpcode } from "./wire.ts"
 
+/** So much is read in a turn, about; then others have theirs. */
+const TURN_BYTES = 512 * 1024
+
 /** What two sides have agreed on. */
 export interface IwarpEnd {
   readonly role: "active" | "passive"
@@ -168,8 +171,20 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
     this.#nudger?.cancel()
     this.#inTurn = true
     this.#inbox.received(bytes)
+    this.#readOn()
     this.#inTurn = false
     this.#pump()
+  }
+
+  /** Reads what has come of a long segment, header by header, without a turn of the event loop for each. */
+  #readOn(): void {
+    for (let bytes = 0; bytes < TURN_BYTES && !this.over; ) {
+      const pieces = this.#inbox.ahead()
+      const more = pieces === undefined ? 0 : (this.#stream.readNow?.(pieces) ?? 0)
+      if (more === 0) return
+      this.#inbox.received(more)
+      bytes += more
+    }
   }
 
   /** The peer's goodbye; anywhere but between two FPDUs it is none. */

@@ -12,6 +12,15 @@ const SMALL_KEPT = 256
 const LARGE_KEPT = 16
 /** From so many missing bytes of payload on they are received straight to where they belong. */
 const STRAIGHT_BYTES_MIN = 8192
+/**
+ * While segments of so many bytes come, they are waited for with their headers: less is read at a time than the memory
+ * holds, so that their payload can be received straight. Shorter ones are copied for less than a read of their own costs.
+ */
+const LONG_BYTES_MIN = 24 * 1024
+/** What is read then: a header, or some short FPDUs. */
+const AHEAD_BYTES = 1024
+/** So many short ones in a row end that. */
+const SHORT_IN_A_ROW = 16
 /** Bytes of an FPDU that have to be here before anything can be said of it. */
 const FRONT_BYTES = FPDU_LENGTH_BYTES + TAGGED_BYTES
 
@@ -56,6 +65,12 @@ export class Inbox {
   /** Bytes to come that are padding and an unused CRC. */
   #skip = 0
   #straight = false
+  /** FPDUs that may come before another long one is no longer expected. */
+  #patience = 0
+  /** Of the FPDU that is gathered, bytes that are missing, at least. */
+  #wanted = 0
+  /** For `ahead`. */
+  readonly #pieces: Uint8Array[] = []
   #closed = false
 
   constructor(pools: InboxMemory, user: InboxUser) {
@@ -73,19 +88,37 @@ export class Inbox {
     this.#straight = this.#missing > 0 && this.#sink !== undefined
     if (this.#straight && this.#sink !== undefined)
       return this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
-    return this.#memory.bytes.subarray(this.#filled)
+    const { bytes } = this.#memory
+    const end = this.#patience > 0 ? this.#filled + Math.max(AHEAD_BYTES, this.#wanted) : bytes.length
+    return bytes.subarray(this.#filled, end)
   }
 
+  /**
+   * While a segment is received straight: where the rest of it goes, and what follows. What it returns is to be filled at
+   * once, and `received` called. Undefined: ask `buffer`.
+   */
+  ahead(): readonly Uint8Array[] | undefined {
+    if (this.#missing === 0 || this.#sink === undefined) return undefined
+    this.#straight = true
+    this.#pieces[0] = this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
+    this.#pieces[1] = this.#memory.bytes.subarray(this.#filled, this.#filled + AHEAD_BYTES)
+    return this.#pieces
+  }
+
+  /** So many bytes are where `buffer` or `ahead`, the last that was asked, said. */
   received(bytes: number): void {
     if (this.#closed) return
-    if (this.#straight) {
-      this.#sinkAt += bytes
-      this.#missing -= bytes
-      if (this.#missing === 0) this.#endSink()
-      return
+    if (!this.#straight) {
+      this.#filled += bytes
+      return this.#take()
     }
-    this.#filled += bytes
-    this.#take()
+    const straight = Math.min(bytes, this.#missing)
+    this.#sinkAt += straight
+    this.#missing -= straight
+    if (this.#missing > 0) return
+    this.#endSink()
+    this.#filled += bytes - straight
+    if (this.#filled > 0) this.#take()
   }
 
   /** What the segment under way brings goes nowhere from now on. What `buffer` gave is not to be written any more. */
@@ -136,6 +169,8 @@ export class Inbox {
       if (crc32cOfView(memory.view, from, crcAt) !== memory.view.getUint32(crcAt, true))
         return this.#user.broken("crc", memory, at, ulpduBytes)
     }
+    if (ulpduBytes >= LONG_BYTES_MIN && !this.crc) this.#patience = SHORT_IN_A_ROW
+    else if (this.#patience > 0) this.#patience--
     this.#user.arrived(memory, at, ulpduBytes)
   }
 
@@ -168,6 +203,7 @@ export class Inbox {
     this.#sinkAt = here
     this.#missing = payloadBytes - here
     this.#skip = trailerBytes(ulpduBytes)
+    if (ulpduBytes >= LONG_BYTES_MIN) this.#patience = SHORT_IN_A_ROW
     return true
   }
 
@@ -187,6 +223,7 @@ export class Inbox {
       this.#free(old)
     } else if (from > 0) old.bytes.copyWithin(0, from, this.#filled)
     this.#filled = count
+    this.#wanted = bytes - count
   }
 
   /** Goes back to the shared memory. */
