@@ -107,6 +107,21 @@ export class SimStream implements ByteStream {
     if (this.#receiver && !this.#gone) this.#offered = this.#receiver.buffer()
   }
 
+  readNow(pieces: readonly Uint8Array[]): number {
+    if (!this.#delivering || this.#paused || this.#stalled || this.#gone) return 0
+    let bytes = 0
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.length; ) {
+        const what = this.#arrived[0]
+        if (what === undefined || typeof what === "string") return bytes
+        const taken = this.#takeInto(piece.subarray(at), what)
+        at += taken
+        bytes += taken
+      }
+    }
+    return bytes
+  }
+
   write(pieces: readonly Uint8Array[], sent?: () => void): void {
     if (this.#gone || this.#ending) {
       if (sent) this.#clock.after(0, "sim: dropped write", sent)
@@ -260,14 +275,18 @@ export class SimStream implements ByteStream {
       receiver.ended()
       return this.#closeIfBothEnded()
     }
-    const into = this.#offered!
+    receiver.received(this.#takeInto(this.#offered!, what))
+    if (!this.#gone) this.#offered = this.#receiver!.buffer()
+  }
+
+  /** Takes what fits of the chunk that came first. */
+  #takeInto(into: Uint8Array, what: Uint8Array): number {
     const bytes = Math.min(into.length, what.length)
     into.set(what.subarray(0, bytes))
     this.#arrivedBytes -= bytes
     if (bytes === what.length) this.#arrived.shift()
     else this.#arrived[0] = what.subarray(bytes)
-    receiver.received(bytes)
-    if (!this.#gone) this.#offered = this.#receiver!.buffer()
+    return bytes
   }
 
   // ------------------------------------------------------------------------------------------ the end

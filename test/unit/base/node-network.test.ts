@@ -6,6 +6,7 @@ import type { ByteReceiver, ByteStream, Listener } from "../../../src/base/byte-
 import { NetworkError, networkError } from "../../../src/base/network-error.ts"
 import { NodeByteStream, plainAddress } from "../../../src/base/node-byte-stream.ts"
 import { nodeNetwork } from "../../../src/base/node-network.ts"
+import { socketCalls } from "../../../src/base/socket-calls.ts"
 import { SeededRandom } from "../../../src/base/random.ts"
 
 /** Keeps what it receives. */
@@ -142,6 +143,63 @@ describe("node network", () => {
     while (received < 50) await new Promise((resolve) => setImmediate(resolve))
     assert.ok(first.every((byte) => byte === 0))
     assert.ok(second.subarray(0, 50).every((byte) => byte === 7))
+    near.destroy()
+    far.destroy()
+  })
+
+  test("what has come can be read on at once, scattered, but only while bytes are delivered", async (t) => {
+    if ((await socketCalls()) === undefined) return t.skip("this machine's C library can't be called")
+    const { near, far } = await pair()
+    const taken: Buffer[] = []
+    let bytes = 0
+    const into = new Uint8Array(10)
+    near.start(new Keeper())
+    near.write([data.subarray(0, 100_000)])
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    far.start({
+      buffer: () => into,
+      received(count) {
+        taken.push(Buffer.from(into.subarray(0, count)))
+        bytes += count
+        const pieces = [new Uint8Array(3), new Uint8Array(30_000), new Uint8Array(7)]
+        const more = far.readNow!(pieces)
+        assert.ok(more >= 0 && more <= 30_010)
+        taken.push(Buffer.concat(pieces).subarray(0, more))
+        bytes += more
+      },
+      ended() {},
+      closed() {},
+    })
+    assert.equal(far.readNow!([new Uint8Array(10)]), 0, "not from outside")
+    while (bytes < 100_000) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(Buffer.compare(Buffer.concat(taken), data.subarray(0, 100_000)), 0)
+    assert.ok(taken[1]!.length > 0, "it was there, and was read")
+    near.destroy()
+    far.destroy()
+  })
+
+  test("pieces of all sizes, more than a system call takes, and more than the socket holds", async () => {
+    const { near, far } = await pair()
+    const keeper = new Keeper(60_000)
+    near.start(new Keeper())
+    far.start(keeper)
+    const random = new SeededRandom(5)
+    let sent = 0
+    let writes = 0
+    for (let at = 0; at < data.length; writes++) {
+      const pieces: Uint8Array[] = []
+      const count = random.pick([1, 2, 30, 1023, 1024, 1025, 3000])
+      for (let i = 0; i < count && at < data.length; i++) {
+        const end = Math.min(data.length, at + random.below(random.pick([2, 400, 4000])))
+        pieces.push(data.subarray(at, end))
+        at = end
+      }
+      near.write(pieces, () => sent++)
+    }
+    await keeper.until(() => keeper.bytes === data.length)
+    assert.equal(Buffer.compare(keeper.all, data), 0)
+    while (sent < writes) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(near.pendingBytes, 0)
     near.destroy()
     far.destroy()
   })

@@ -38,15 +38,21 @@ class Keeper implements InboxUser {
   }
 }
 
-/** Reads of these lengths, each cut to what is offered. */
-function feed(inbox: Inbox, bytes: Uint8Array, lengths: () => number): void {
+/** Reads of these lengths, each cut to what is offered; `scattered`: as a stream that can read on at once does it. */
+function feed(inbox: Inbox, bytes: Uint8Array, lengths: () => number, scattered = false): void {
   let at = 0
   while (at < bytes.length) {
-    const into = inbox.buffer()
-    assert.ok(into.length > 0)
-    const count = Math.min(into.length, lengths(), bytes.length - at)
-    into.set(bytes.subarray(at, at + count))
-    at += count
+    const pieces = (scattered ? inbox.ahead() : undefined) ?? [inbox.buffer()]
+    let left = lengths()
+    let count = 0
+    for (const into of pieces) {
+      assert.ok(into.length > 0)
+      const part = Math.min(into.length, left, bytes.length - at)
+      into.set(bytes.subarray(at, at + part))
+      at += part
+      left -= part
+      count += part
+    }
     inbox.received(count)
   }
 }
@@ -58,13 +64,24 @@ const messages = (lengths: readonly number[]): Buffer[] =>
   })
 
 function check(crc: boolean, lengths: readonly number[], reads: () => number, takesStraight = true): Keeper {
+  checkFed(true, crc, lengths, reads, takesStraight)
+  return checkFed(false, crc, lengths, reads, takesStraight)
+}
+
+function checkFed(
+  scattered: boolean,
+  crc: boolean,
+  lengths: readonly number[],
+  reads: () => number,
+  takesStraight: boolean,
+): Keeper {
   const keeper = new Keeper()
   keeper.takesStraight = takesStraight
   const pools = new InboxMemory()
   const inbox = new Inbox(pools, keeper)
   inbox.crc = crc
   const wanted = messages(lengths)
-  feed(inbox, Buffer.concat(wanted.map((ulpdu) => fpdu(ulpdu, crc))), reads)
+  feed(inbox, Buffer.concat(wanted.map((ulpdu) => fpdu(ulpdu, crc))), reads, scattered)
   assert.deepEqual(keeper.broke, [])
   assert.equal(keeper.ulpdus.length, wanted.length)
   for (const [i, ulpdu] of wanted.entries()) same(keeper.ulpdus[i]!, ulpdu, `ULPDU ${i}`)
@@ -128,6 +145,21 @@ describe("an inbox", () => {
   test("receives what is missing of a long payload right where it belongs, without CRC", () => {
     assert.equal(check(false, [60_000, 60_000], () => 1000).straight, 2)
     assert.equal(check(true, [60_000, 60_000], () => 1000).straight, 0)
+  })
+
+  test("waits for long payloads with their headers, so that nothing of them is copied", () => {
+    const keeper = new Keeper()
+    const inbox = new Inbox(new InboxMemory(), keeper)
+    const long = messages([60_000, 60_000])
+    const stream = Buffer.concat(long.map((ulpdu) => fpdu(ulpdu, false)))
+    feed(inbox, Buffer.concat([stream, stream, stream, stream]), () => 1_000_000, true)
+    assert.equal(keeper.ulpdus.length, 8)
+    assert.equal(keeper.straight, 4, "but for the four that the memory holds, before it was known")
+    assert.ok(inbox.buffer().length < 4096)
+    const short = fpdu(tagged(0, { stag: 1, payload: pattern(100, 0) }), false)
+    feed(inbox, Buffer.concat(new Array<Buffer>(40).fill(short)), () => 1_000_000, true)
+    assert.ok(inbox.buffer().length > 100_000, "after many short ones as much as can be is read again")
+    for (let i = 0; i < 8; i++) same(keeper.ulpdus[i]!, long[i % 2]!, `ULPDU ${i}`)
   })
 
   test("gives up a place that is taken away, and goes on behind", () => {
