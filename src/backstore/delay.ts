@@ -6,8 +6,8 @@ import { HeldOperations } from "./held-operations.ts"
 import { checkRange, closedError } from "./range.ts"
 import { type OperationKind, StackedStore } from "./stacked.ts"
 
-/** How long an operation waits, in ms: always the same, or drawn evenly from a range; and longer the more bytes it is about. */
-export type Delay = number | { readonly minMs: number; readonly maxMs: number; readonly msPerMib?: number }
+/** How long an operation waits, in ms: always the same, or drawn evenly from a range. */
+export type Delay = number | { readonly minMs: number; readonly maxMs: number }
 
 /** The delay of each kind of operation; a kind that is absent isn't delayed. */
 export type Delays = { readonly [kind in OperationKind]?: Delay }
@@ -39,29 +39,27 @@ export class DelayStore extends StackedStore {
 
   override read(offsetBytes: number, into: Uint8Array, task?: object): Completion {
     this.#check(offsetBytes, into.length)
-    return this.#delayed("read", into.length, task, () => this.below.read(offsetBytes, into, task))
+    return this.#delayed("read", task, () => this.below.read(offsetBytes, into, task))
   }
 
   override write(offsetBytes: number, from: Uint8Array, fua: boolean, task?: object): Completion {
     this.#check(offsetBytes, from.length)
-    return this.#delayed("write", from.length, task, () => this.below.write(offsetBytes, from, fua, task))
+    return this.#delayed("write", task, () => this.below.write(offsetBytes, from, fua, task))
   }
 
   override flush(task?: object): Completion {
     this.#check(0, 0)
-    return this.#delayed("flush", 0, task, () => this.below.flush(task))
+    return this.#delayed("flush", task, () => this.below.flush(task))
   }
 
   override discard(offsetBytes: number, lengthBytes: number, task?: object): Completion {
     this.#check(offsetBytes, lengthBytes)
-    return this.#delayed("discard", lengthBytes, task, () =>
-      this.below.discard(offsetBytes, lengthBytes, task),
-    )
+    return this.#delayed("discard", task, () => this.below.discard(offsetBytes, lengthBytes, task))
   }
 
   override writeZeroes(offsetBytes: number, lengthBytes: number, fua: boolean, task?: object): Completion {
     this.#check(offsetBytes, lengthBytes)
-    return this.#delayed("writeZeroes", lengthBytes, task, () =>
+    return this.#delayed("writeZeroes", task, () =>
       this.below.writeZeroes(offsetBytes, lengthBytes, fua, task),
     )
   }
@@ -82,18 +80,13 @@ export class DelayStore extends StackedStore {
     checkRange(this.name, this.sizeBytes, offsetBytes, lengthBytes)
   }
 
-  #delayed(
-    kind: OperationKind,
-    lengthBytes: number,
-    task: object | undefined,
-    perform: () => Completion,
-  ): Completion {
+  #delayed(kind: OperationKind, task: object | undefined, perform: () => Completion): Completion {
     const delay = this.delays[kind] ?? 0
-    const ms = typeof delay === "number" ? delay : this.#drawn(delay, lengthBytes)
+    const ms = typeof delay === "number" ? delay : this.#between(delay.minMs, delay.maxMs)
     return ms > 0 ? this.#held.hold(task, perform, { clock: this.#clock, ms }) : perform()
   }
 
-  #drawn({ minMs, maxMs, msPerMib = 0 }: Exclude<Delay, number>, lengthBytes: number): number {
-    return minMs + (maxMs - minMs) * (this.#random.uint32() / 2 ** 32) + (msPerMib * lengthBytes) / 2 ** 20
+  #between(minMs: number, maxMs: number): number {
+    return minMs + (maxMs - minMs) * (this.#random.uint32() / 2 ** 32)
   }
 }

@@ -27,13 +27,11 @@ const cache = () =>
 
 const milliseconds = () => z.number().min(0).max(3_600_000)
 
-/** Drawn evenly from a range, and as slow as the medium is. */
+/** Drawn evenly from a range. */
 const spread = () =>
-  section({
-    minMs: milliseconds(),
-    maxMs: milliseconds(),
-    msPerMib: milliseconds().exactOptional().describe("More for each MiB it is about; default: 0"),
-  }).refine(({ minMs, maxMs }) => minMs <= maxMs, { error: "expected a minMs of at most maxMs" })
+  section({ minMs: milliseconds(), maxMs: milliseconds() }).refine(({ minMs, maxMs }) => minMs <= maxMs, {
+    error: "expected a minMs of at most maxMs",
+  })
 
 const delay = () =>
   z

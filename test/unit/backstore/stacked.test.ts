@@ -98,21 +98,6 @@ describe("DelayStore", () => {
     assert.equal(store.write(0, pattern(512, 2), false), undefined)
   })
 
-  test("takes longer the more bytes an operation is about", async () => {
-    const clock = new VirtualClock()
-    const delay = { minMs: 10, maxMs: 10, msPerMib: 1000 }
-    const store = new DelayStore(memory(), { write: delay, discard: delay, flush: delay }, { clock })
-    const done: string[] = []
-    for (const [name, started] of [
-      ["write", store.write(0, pattern(128 * KiB, 1), false)],
-      ["discard", store.discard(0, 256 * KiB)],
-      ["flush", store.flush()],
-    ] as const)
-      void Promise.resolve(started).then(() => done.push(`${name} ${clock.nowMs()}`))
-    await clock.advance(1000)
-    assert.deepEqual(done, ["flush 10", "write 135", "discard 260"])
-  })
-
   test("draws from a range, the same with the same seed", async () => {
     const ends = async (seed: number) => {
       const clock = new VirtualClock()
