@@ -39,7 +39,7 @@ export const { date: outcomesDate } = outcomes
 const names = ({ tests }: Listed, name: string): boolean =>
   tests.includes(name) || tests.includes(`${name.split(".")[0]}.*`)
 
-const isAbout = ({ kinds, but }: Listed, kind: string): boolean =>
+export const isAbout = ({ kinds, but }: Pick<Listed, "kinds" | "but">, kind: string): boolean =>
   kinds ? kinds.includes(kind) : !but?.includes(kind)
 
 const find = <L extends Listed>(list: readonly L[], kind: string, name: string): L | undefined =>
