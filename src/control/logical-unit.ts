@@ -17,7 +17,8 @@ export function logicalUnitOf(
   medium: BlockDevice | undefined,
   { identity: { serial, naa }, state: { records, undoLog }, ...around }: UnitSurroundings,
 ): DiskUnit {
-  const { type, vendor, product, revision, blockSize, removable } = configuration
+  const { type, vendor, product, revision, blockSize, physicalBlockSize, removable } = configuration
+  const { thin, writeSameToEnd } = configuration
   const options: DiskUnitOptions = {
     ...around,
     identity: {
@@ -35,5 +36,10 @@ export function logicalUnitOf(
     ...(undoLog && { undoLog }),
     ...(removable !== undefined && { removable }),
     ...(blockSize !== undefined && { logicalBlockBytes: blockSize }),
+    ...(physicalBlockSize !== undefined && {
+      physicalBlockExponent: Math.log2(physicalBlockSize / (blockSize ?? 512)),
+    }),
+    ...(thin !== undefined && { thin }),
+    ...(writeSameToEnd !== undefined && { writeSameToEnd }),
   })
 }

@@ -6,6 +6,8 @@ export interface CunitTest {
   readonly outcome: "passed" | "skipped" | "failed"
   /** What it said: the reasons of a skip, the assertions of a failure; each once. */
   readonly messages: readonly string[]
+  /** Of a failure: where in its source, as "file.c:line", each once. */
+  readonly places: readonly string[]
 }
 
 export interface CunitReport {
@@ -22,6 +24,7 @@ const SUMMARY = /^ +tests +\d+ +(\d+) +(\d+) +(\d+)/
 /** Failures are numbered; the same assertion may fail hundreds of times in a loop. */
 const NUMBERING = /^\s*\d+\. /
 const MESSAGES_MAX = 20
+const ASSERTION = /^ +\d+\. (\S+\.c:\d+) +- /
 
 /**
  * A test that skipped says so in its output and counts as passed all the same.
@@ -32,6 +35,7 @@ export function readCunit(output: string): CunitReport {
   let name: string | undefined
   let said: string[] = []
   let failed: boolean | undefined
+  let places = new Set<string>()
   let summary: CunitReport["summary"]
   const close = (): void => {
     if (name === undefined) return
@@ -45,7 +49,12 @@ export function readCunit(output: string): CunitReport {
         : outcome === "failed"
           ? said.map((line) => line.replace(NUMBERING, ""))
           : []
-    tests.push({ name: `${suite}.${name}`, outcome, messages: [...new Set(messages)].slice(0, MESSAGES_MAX) })
+    tests.push({
+      name: `${suite}.${name}`,
+      outcome,
+      messages: [...new Set(messages)].slice(0, MESSAGES_MAX),
+      places: outcome === "failed" ? [...places] : [],
+    })
     name = undefined
   }
   for (const line of output.split("\n")) {
@@ -58,8 +67,11 @@ export function readCunit(output: string): CunitReport {
     if (nextTest) {
       name = nextTest[1]
       said = []
+      places = new Set()
       failed = undefined
     }
+    const place = ASSERTION.exec(line)?.[1]
+    if (place !== undefined) places.add(place)
     const rest = nextTest ? (nextTest[2] ?? "") : line
     if (name === undefined || failed !== undefined) continue // after its verdict, others speak
     const verdict = VERDICT.exec(rest)?.[0]

@@ -160,11 +160,13 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
     })
   }
 
+  /** What is left over behind the last slot goes with it, or the granule they share would keep its storage. */
   override discard(offsetBytes: number, lengthBytes: number, task?: object): Promise<void> {
     const [first, count] = this.#blocksOf(offsetBytes, lengthBytes)
-    return this.#held(first, count, true, () =>
-      this.below.discard(this.#offsetOf(first), count * this.#slotBytes, task),
-    )
+    const from = this.#offsetOf(first)
+    const end =
+      offsetBytes + lengthBytes === this.sizeBytes ? this.below.sizeBytes : this.#offsetOf(first + count)
+    return this.#held(first, count, true, () => this.below.discard(from, end - from, task))
   }
 
   /** The blocks' protection information is FFh throughout afterwards, as WRITE SAME with NDOB wants it (SBC-3 §5.44). */

@@ -99,12 +99,18 @@ interface CheckedUnit {
   readonly removable?: boolean
   readonly device?: DeviceConfiguration
   readonly blockSize?: number
+  readonly physicalBlockSize?: number
+  readonly thin?: boolean
+  readonly writeSameToEnd?: boolean
   readonly protection?: unknown
 }
 
+/** Of disks only. */
+const DISK_KEYS = ["physicalBlockSize", "thin", "writeSameToEnd"] as const
+
 /** What the keys of one logical unit have to do with each other. */
 export function checkUnit(unit: CheckedUnit, context: Refinement): void {
-  const { type, removable, device, blockSize, protection } = unit
+  const { type, removable, device, blockSize, physicalBlockSize, protection } = unit
   const issue = (key: string, message: string): void =>
     context.addIssue({ code: "custom", message, path: [key] })
   if (protection !== undefined && (type === "cdrom" || removable === true))
@@ -113,9 +119,16 @@ export function checkUnit(unit: CheckedUnit, context: Refinement): void {
     if (removable === false)
       issue("removable", "a disc can be taken out of a cdrom: expected true, or nothing")
     if (blockSize !== undefined) issue("blockSize", "a cdrom has blocks of 2048 bytes: expected nothing")
+    for (const key of DISK_KEYS)
+      if (unit[key] !== undefined) issue(key, "only a disk has a choice: expected nothing")
   } else if (device === undefined && removable !== true) {
     issue("device", "missing; only a removable disk and a cdrom can do without")
   }
+  if (physicalBlockSize !== undefined && type !== "cdrom" && physicalBlockSize < (blockSize ?? 512))
+    issue(
+      "physicalBlockSize",
+      `it holds whole logical blocks of ${blockSize ?? 512} bytes: expected as many, or more`,
+    )
 }
 
 /** What keeps the data of a device in the end; undefined when it is its own. */

@@ -45,6 +45,15 @@ function logicalUnit(at: ConfigurationContext) {
     product: printable(16).describe("Product identification; default: disk, or CD/DVD-ROM"),
     revision: printable(4).describe("Product revision level; default: 1"),
     blockSize: z.literal([512, 4096]).exactOptional().describe("Logical block, in bytes; default: 512"),
+    physicalBlockSize: z
+      .literal([512, 1024, 2048, 4096, 8192, 16384, 32768, 65536])
+      .exactOptional()
+      .describe("Physical block that initiators are told to align to, in bytes; default: blockSize"),
+    thin: z.boolean().exactOptional().describe("Unmapping is offered; default: where the device can do it"),
+    writeSameToEnd: z
+      .boolean()
+      .exactOptional()
+      .describe("WRITE SAME of 0 blocks goes to the end (WSNZ 0); default: false, it is refused"),
     protection: section({
       type: z
         .literal([1, 2, 3])

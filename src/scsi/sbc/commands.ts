@@ -5,7 +5,7 @@ import { u16, u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import type { Task } from "../sam/task.ts"
 import { identifyingInformationCommands, spcCommands } from "../spc/index.ts"
-import { OperationCode, ServiceActionIn16, VariableLength } from "../spec/operation-code.ts"
+import { OperationCode, ServiceActionIn16 } from "../spec/operation-code.ts"
 import { preFetch, synchronizeCache } from "./cache.ts"
 import { readCapacity10, readCapacity16 } from "./capacity.ts"
 import { compareAndWrite, orWrite } from "./compare-and-write.ts"
@@ -20,7 +20,6 @@ import { read, write } from "./read-write.ts"
 import { blockEraseCommand, sanitizeCommands } from "./sanitize.ts"
 import { StartStopUsage, startStopUnit } from "./start-stop.ts"
 import { unmap } from "./unmap.ts"
-import { thirtyTwoByte } from "./variable-length.ts"
 import { verify, writeAndVerify } from "./verify.ts"
 import { writeAtomic } from "./write-atomic.ts"
 import { writeSame } from "./write-same.ts"
@@ -129,10 +128,6 @@ const transferCommands: readonly DiskCommand[] = [
   sixteenByte(OperationCode.synchronizeCache16, synchronizeFamily),
   tenByte(OperationCode.preFetch10, preFetchFamily),
   sixteenByte(OperationCode.preFetch16, preFetchFamily),
-  thirtyTwoByte(VariableLength.read32, readFamily),
-  thirtyTwoByte(VariableLength.write32, writeFamily),
-  thirtyTwoByte(VariableLength.verify32, verifyFamily),
-  thirtyTwoByte(VariableLength.writeAndVerify32, writeAndVerifyFamily),
 ]
 
 const otherCommands: readonly DiskCommand[] = [
@@ -244,13 +239,11 @@ const thinLongWriteSame: Family = {
 const thickCommands: readonly DiskCommand[] = [
   tenByte(OperationCode.writeSame10, writeSameFamily),
   sixteenByte(OperationCode.writeSame16, longWriteSame),
-  thirtyTwoByte(VariableLength.writeSame32, longWriteSame),
 ]
 
 const thinCommands: readonly DiskCommand[] = [
   tenByte(OperationCode.writeSame10, { ...writeSameFamily, flags: WriteSameBit.unmap }),
   sixteenByte(OperationCode.writeSame16, thinLongWriteSame),
-  thirtyTwoByte(VariableLength.writeSame32, thinLongWriteSame),
   {
     name: "UNMAP",
     opcode: OperationCode.unmap,
@@ -325,7 +318,7 @@ export function diskCommands({
       ...(renewable ? renewing : []),
       ...(identifiable ? identifyingInformationCommands : []),
     ]
-    if (protectionType !== undefined) list = protectedCommands(list, protectionType)
+    if (protectionType !== undefined) list = protectedCommands(list, protectionType, thin)
     lists.set(key, list)
   }
   return list

@@ -54,6 +54,8 @@ export interface DiskUnitOptions {
   readonly writeCache?: boolean
   /** Default: what the device is. */
   readonly readOnly?: boolean
+  /** WRITE SAME of 0 blocks reaches to the end of the medium. Default: it is refused (WSNZ). */
+  readonly writeSameToEnd?: boolean
   /** Rotations per minute, 1025 to 65534, or 1 for none at all. Default: 1, or 7200 where the device spins. */
   readonly rotationRate?: number
   /** Where persistent reservations outlive a loss of power. Absent: they don't, and APTPL is refused. */
@@ -101,6 +103,7 @@ export class DiskUnit extends LogicalUnit {
   readonly blockBytes: number
   readonly physicalBlockExponent: number
   readonly thin: boolean
+  readonly writeSameToEnd: boolean
   readonly rotationRate: number
   override readonly removable: boolean
   /** Of a removable unit: by it the medium is ejected, loaded and changed. */
@@ -139,6 +142,7 @@ export class DiskUnit extends LogicalUnit {
     this.blockBytes = options.logicalBlockBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
     this.thin = options.thin ?? (medium !== undefined && features.discard)
+    this.writeSameToEnd = options.writeSameToEnd ?? false
     this.rotationRate = options.rotationRate ?? (features.solidState ? 1 : 7200)
     this.#readOnly = options.readOnly ?? features.readOnly
     checkOptions(this, device)
@@ -162,7 +166,8 @@ export class DiskUnit extends LogicalUnit {
       atomicWriteBlocks: undoLog ? ATOMIC_WRITE_BYTES_MAX / this.blockBytes : 0,
     }
     if (options.reservationStore) this.reservation.keepIn(options.reservationStore)
-    const renewable = !this.removable && (options.records !== undefined || features.volatile === true)
+    const renewable =
+      !this.removable && !this.#readOnly && (options.records !== undefined || features.volatile === true)
     this.commands = diskCommands({
       // Where nothing is ever written, UNMAP in all its forms is refused for that, as WRITE is.
       thin: this.thin || (this.#readOnly && !this.removable),
@@ -269,9 +274,10 @@ export class DiskUnit extends LogicalUnit {
     if (blocks > this.limits.transferBlocks) throw this.#tooLong(task)
   }
 
+  /** What is wrong with the CDB comes first; to write nothing is no error, also where nothing may be written. */
   checkWrite(task: Task, lba: number, blocks: number): void {
-    if (this.#readOnly || this.control.softwareWriteProtect) this.checkWritable()
     this.checkRead(task, lba, blocks)
+    if ((this.#readOnly || this.control.softwareWriteProtect) && blocks !== 0) this.checkWritable()
   }
 
   /** LBA OUT OF RANGE; INFORMATION is the first block that isn't there (none where a Number can't tell it). */

@@ -1,53 +1,43 @@
 import type { Completion } from "../../base/completion.ts"
-import { u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
-import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
 import { OperationCode } from "../spec/operation-code.ts"
-import type { DiskUnit } from "./disk-unit.ts"
-import { u64 } from "./fields.ts"
+import { type BlockCdb, parseBlockCdb } from "./protection/block-cdb.ts"
+import type { ProtectedUnit } from "./protection/transfer.ts"
 
-const CDB_BYTES = 32
 /** ADDITIONAL CDB LENGTH: what follows byte 7. */
 const ADDITIONAL_BYTES = 0x18
 const GROUP = 0x1f
+const PROTECT = 0xe0
 const ALL = 0xff
 
 /** What a 32-byte command shares with its shorter ones. */
 export interface LongCommand {
   readonly name: string
   readonly access: Command["access"]
-  /** Bits that mean something in byte 10, which is the shorter ones' byte 1. */
+  /** Bits that mean something in byte 10, which is the shorter ones' byte 1; its *PROTECT field is added. */
   readonly flags: number
-  readonly run: (task: Task, unit: DiskUnit, lba: number, blocks: number, flags: number) => Completion
+  readonly run: (task: Task, unit: ProtectedUnit, cdb: BlockCdb) => Completion
 }
 
 /**
- * A command of 32 bytes (SBC-3 §5.14, §5.36 and so on). The standard has them for protection information of type 2; without
- * any they do what the shorter ones do, as Linux's target does it with WRITE SAME (32). RDPROTECT and its like have to be 0
- * then; reference and application tags, which only mean something where they are checked, are accepted and ignored:
- * sg_write_x sends all ones.
+ * A command of 32 bytes (SBC-3 §5.14, 5.32, 5.36, 5.40, 5.45): it tells the tags of protection information of type 2, and
+ * is processed where that is enabled only; elsewhere it is an INVALID COMMAND OPERATION CODE (§4.22.2.2, 4.22.2.3).
  */
 export const thirtyTwoByte = (
   serviceAction: number,
   { name, access, flags, run }: LongCommand,
-): Command<DiskUnit> => ({
+): Command<ProtectedUnit> => ({
   name: `${name} (32)`,
   opcode: OperationCode.variableLength,
   serviceAction,
   usage: [
     ...[OperationCode.variableLength, 0, 0, 0, 0, 0, GROUP, ADDITIONAL_BYTES],
-    ...[serviceAction >> 8, serviceAction & 0xff, flags, 0],
-    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL],
-    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL],
+    ...[serviceAction >> 8, serviceAction & 0xff, flags | PROTECT, 0],
+    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL], // LOGICAL BLOCK ADDRESS
+    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL], // reference tag, application tag and its mask
     ...[ALL, ALL, ALL, ALL],
   ],
   access,
-  execute: (task, unit) => {
-    const { cdb } = task
-    if (cdb[7] !== ADDITIONAL_BYTES || cdb.length < CDB_BYTES) {
-      throw invalidFieldInCdb(`the ADDITIONAL CDB LENGTH is ${ADDITIONAL_BYTES}`, 7)
-    }
-    return run(task, unit, u64(cdb, 12), u32(cdb, 28), cdb[10]!)
-  },
+  execute: (task, unit) => run(task, unit, parseBlockCdb(task.cdb)),
 })

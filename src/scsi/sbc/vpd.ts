@@ -19,7 +19,7 @@ const page = (lengthBytes: number, write: (view: DataView) => void): Uint8Array 
 const blockLimitsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     const { limits, blockBytes, device } = unit
-    view.setUint8(4, 0x01) // WSNZ: WRITE SAME wants a number of blocks
+    view.setUint8(4, unit.writeSameToEnd ? 0 : 0x01) // WSNZ: WRITE SAME wants a number of blocks
     view.setUint8(5, limits.compareAndWriteBlocks)
     view.setUint16(6, Math.max(4096 / blockBytes, 1 << unit.physicalBlockExponent)) // a page of the system's cache
     view.setUint32(8, limits.transferBlocks)

@@ -9,8 +9,7 @@ import { throwIfAborted } from "./medium.ts"
 import { eachDataOut } from "./transfer.ts"
 
 /**
- * WRITE SAME (SBC-3 §5.43, 5.44). NUMBER OF LOGICAL BLOCKS 0, "up to the end of the medium", is refused (WSNZ). With UNMAP
- * a block of zeroes deallocates, any other is written, since unmapped blocks read as zeroes here (LBPRZ); without,
+ * WRITE SAME (SBC-3 §5.43, 5.44). With UNMAP a block of zeroes deallocates, any other is written, since unmapped blocks read as zeroes here (LBPRZ); without,
  * zeroes keep their storage. NDOB stands for a block of zeroes. ANCHOR, and
  * the obsolete LBDATA and PBDATA, are refused by the usage mask.
  */
@@ -21,16 +20,8 @@ export function writeSame(
   blocks: number,
   flags: number,
 ): Completion {
-  unit.checkWritable()
-  unit.checkRange(lba, blocks)
-  if (blocks === 0 || blocks > unit.limits.writeSameBlocks) {
-    throw invalidFieldInCdb(
-      `WRITE SAME takes 1 to ${unit.limits.writeSameBlocks} blocks`,
-      lengthFieldOf(task.cdb),
-    )
-  }
   const offset = lba * unit.blockBytes
-  const bytes = blocks * unit.blockBytes
+  const bytes = writeSameBlocks(task, unit, lba, blocks) * unit.blockBytes
   const unmap = (flags & WriteSameBit.unmap) !== 0
   if ((flags & WriteSameBit.noDataOutBuffer) !== 0) return zero(task, unit, offset, bytes, unmap)
   task.dataOutBytes = unit.blockBytes
@@ -42,6 +33,23 @@ export function writeSame(
       ? zero(task, unit, offset, bytes, unmap)
       : fill(task, unit, offset, bytes, block),
   )
+}
+
+/**
+ * How many blocks a WRITE SAME writes, or deallocates: NUMBER OF LOGICAL BLOCKS 0 is all up to the end, unless WSNZ forbids it; all of
+ * them are held to the MAXIMUM WRITE SAME LENGTH (SBC-3 §5.43, §6.6.4). Throws SenseError.
+ */
+export function writeSameBlocks(task: Task, unit: DiskUnit, lba: number, blocks: number): number {
+  unit.checkReady()
+  unit.checkRange(lba, blocks)
+  const toEnd = blocks === 0 && unit.writeSameToEnd
+  if (toEnd && lba === unit.blocks) throw unit.outOfRange(lba)
+  const wanted = toEnd ? unit.blocks - lba : blocks
+  const { writeSameBlocks: most } = unit.limits
+  if (wanted === 0 || wanted > most)
+    throw invalidFieldInCdb(`WRITE SAME takes 1 to ${most} blocks, not ${wanted}`, lengthFieldOf(task.cdb))
+  unit.checkWritable()
+  return wanted
 }
 
 function zero(task: Task, unit: DiskUnit, offset: number, bytes: number, unmap: boolean): Completion {

@@ -107,6 +107,34 @@ describe("a server", () => {
     assert.deepEqual(warnings, [])
   })
 
+  test("a disk's physical blocks, its provisioning and its WRITE SAME of 0 blocks are what is configured", async (t) => {
+    const { folder, start } = setUp(t)
+    const [target] = configurationOf([]).targets
+    const device = (name: string) => file(join(folder, name))
+    const luns = [
+      { lun: 0, device: device("plain.img") },
+      { lun: 1, device: device("physical.img"), physicalBlockSize: 4096 },
+      { lun: 2, device: device("full.img"), thin: false, writeSameToEnd: true },
+    ] as const
+    const server = await start({ ...configurationOf([]), targets: [{ ...target!, luns: [...luns] }] })
+    t.after(() => server.close())
+    const found: unknown[] = []
+    for (const { url } of server.units) {
+      const disk = await Disk.open(url)
+      const capacity = new Uint8Array(32)
+      await disk.execute(Uint8Array.from([0x9e, 0x10, ...new Uint8Array(11), 32, 0, 0]), { dataIn: capacity })
+      const limits = new Uint8Array(64)
+      await disk.execute(Uint8Array.of(0x12, 1, 0xb0, 0, 64, 0), { dataIn: limits })
+      found.push([capacity[13]! & 0x0f, capacity[14]! >> 7, limits[4]! & 1])
+      await disk.close()
+    }
+    assert.deepEqual(found, [
+      [0, 1, 1],
+      [3, 1, 1],
+      [0, 0, 0],
+    ])
+  })
+
   test("serves removable disks and CD-ROM drives, also without a medium", async (t) => {
     const { folder, start } = setUp(t)
     const iso = join(folder, "disc.iso")

@@ -1,5 +1,6 @@
 import type { Completion } from "../../../base/completion.ts"
 import type { ProtectionType } from "../../../backstore/protection/tuple.ts"
+import { WriteSameBit } from "../../cdb/block.ts"
 import type { Command } from "../../sam/command.ts"
 import type { Task } from "../../sam/task.ts"
 import { OperationCode, VariableLength } from "../../spec/operation-code.ts"
@@ -8,6 +9,7 @@ import { compareAndWrite } from "./compare-and-write.ts"
 import { protectedFormat } from "./format.ts"
 import { orWrite, read, write } from "./read-write.ts"
 import type { ProtectedUnit } from "./transfer.ts"
+import { thirtyTwoByte } from "../variable-length.ts"
 import { verify, writeAndVerify } from "./verify.ts"
 import { writeSame } from "./write-same.ts"
 
@@ -34,40 +36,55 @@ const runs: ReadonlyMap<number, ProtectedOperation> = new Map([
   [OperationCode.compareAndWrite, compareAndWrite],
 ] as const)
 
-/** Service actions of 32-byte CDBs (SBC-3 §5.14, 5.32, 5.36, 5.40, 5.45). */
-const runs32: ReadonlyMap<number, ProtectedOperation> = new Map<number, ProtectedOperation>([
-  [VariableLength.read32, read],
-  [VariableLength.verify32, verify],
-  [VariableLength.write32, write],
-  [VariableLength.writeAndVerify32, writeAndVerify],
-  [VariableLength.writeSame32, writeSame],
-])
-
 const PROTECT = 0xe0
+const DPO = 0x10
+const FUA = 0x08 | 0x02 // with FUA_NV
+const BYTCHK = 0x06
+
+/** For type 2 alone: its tags are told by CDBs of 32 bytes. */
+const longCommands = (thin: boolean): readonly Command<ProtectedUnit>[] => [
+  thirtyTwoByte(VariableLength.read32, { name: "READ", access: "read", flags: DPO | FUA, run: read }),
+  thirtyTwoByte(VariableLength.verify32, {
+    name: "VERIFY",
+    access: "read",
+    flags: DPO | BYTCHK,
+    run: verify,
+  }),
+  thirtyTwoByte(VariableLength.write32, { name: "WRITE", access: "write", flags: DPO | FUA, run: write }),
+  thirtyTwoByte(VariableLength.writeAndVerify32, {
+    name: "WRITE AND VERIFY",
+    access: "write",
+    flags: DPO | BYTCHK,
+    run: writeAndVerify,
+  }),
+  thirtyTwoByte(VariableLength.writeSame32, {
+    name: "WRITE SAME",
+    access: "write",
+    flags: thin ? WriteSameBit.unmap | WriteSameBit.noDataOutBuffer : WriteSameBit.noDataOutBuffer,
+    run: writeSame,
+  }),
+]
 
 /**
  * The rows of a disk that keeps protection information: those that move blocks know their *PROTECT field, and carry out what it says. A disk
  * without keeps its own rows, so it is asked nothing for it.
- * Those of 32 bytes are for type 2 alone (SBC-3 §4.22.2.3).
  */
-export function protectedCommands(rows: readonly Command[], type: ProtectionType): readonly Command[] {
-  const known = type === 2 ? rows : rows.filter((row) => !isLong(row))
-  return known.map((row) => {
-    const run = isLong(row) ? runs32.get(row.serviceAction ?? -1) : runs.get(row.opcode)
+export function protectedCommands(
+  rows: readonly Command[],
+  type: ProtectionType,
+  thin: boolean,
+): readonly Command[] {
+  const known = rows.map((row) => {
+    const run = runs.get(row.opcode)
     if (run !== undefined) return protectedRow(row, run)
     return row.opcode === OperationCode.formatUnit ? protectedFormat(row) : row
   })
+  return type === 2 ? [...known, ...longCommands(thin)] : known
 }
-
-const isLong = ({ opcode }: Command): boolean => opcode === OperationCode.variableLength
 
 function protectedRow(row: Command, run: ProtectedOperation): Command {
   const usage = [...row.usage]
-  // A 6-byte CDB has no such field; a 32-byte one tells the tags as well.
-  if (usage.length === 32) {
-    usage[10]! |= PROTECT
-    usage.fill(0xff, 20, 28)
-  } else if (usage.length > 6) usage[1]! |= PROTECT
+  if (usage.length > 6) usage[1]! |= PROTECT // a 6-byte CDB has no such field
   return {
     ...row,
     usage,

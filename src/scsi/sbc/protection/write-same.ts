@@ -1,10 +1,10 @@
 import type { Completion } from "../../../base/completion.ts"
 import { noChecks } from "../../../backstore/protection/tuple.ts"
 import { WriteSameBit } from "../../cdb/block.ts"
-import { invalidFieldInCdb } from "../../sam/field-error.ts"
 import type { Task } from "../../sam/task.ts"
-import { lengthFieldOf, wrongDataOutLength } from "../fields.ts"
+import { wrongDataOutLength } from "../fields.ts"
 import { throwIfAborted } from "../medium.ts"
+import { writeSameBlocks } from "../write-same.ts"
 import type { BlockCdb } from "./block-cdb.ts"
 import { checksOfDataOut, protectPlan } from "./protect-field.ts"
 import { repeated } from "./repeated.ts"
@@ -16,14 +16,9 @@ import { eachBlocksOut, type ProtectedUnit, transferredBytes } from "./transfer.
  * zeroes, and protection information that didn't come or is FFh.
  */
 export function writeSame(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Completion {
-  const { lba, blocks, flags } = cdb
+  const { lba, flags } = cdb
   const plan = protectPlan(cdb, unit)
-  unit.checkWritable()
-  unit.checkRange(lba, blocks)
-  if (blocks === 0 || blocks > unit.limits.writeSameBlocks) {
-    const at = cdb.protectAt === 1 ? lengthFieldOf(task.cdb) : 28
-    throw invalidFieldInCdb(`WRITE SAME takes 1 to ${unit.limits.writeSameBlocks} blocks`, at)
-  }
+  const blocks = writeSameBlocks(task, unit, lba, cdb.blocks)
   const offset = lba * unit.blockBytes
   const bytes = blocks * unit.blockBytes
   const unmap = (flags & WriteSameBit.unmap) !== 0

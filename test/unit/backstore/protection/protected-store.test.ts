@@ -109,6 +109,19 @@ describe("protected store", () => {
     assert.deepEqual(await readUnit(store, 4), unmapped)
   })
 
+  test("a discard up to the end takes what is left over behind the last slot with it", async () => {
+    const below = new TestDevice(HEADER_BYTES + 3 * SLOT + 17)
+    const store = await open(below)
+    await store.write(0, blocksOf(1, 3), false)
+    below.calls.length = 0
+    await store.discard(0, 2 * BLOCK)
+    await store.discard(BLOCK, 2 * BLOCK)
+    assert.deepEqual(below.calls, [
+      `discard ${HEADER_BYTES}+${2 * SLOT}`,
+      `discard ${HEADER_BYTES + SLOT}+${2 * SLOT + 17}`,
+    ])
+  })
+
   test("what comes without protection information gets it: guard, application tag, reference tag by type", async () => {
     for (const [type, tag] of [
       [1, 5],

@@ -266,6 +266,20 @@ describe("a wrong configuration", () => {
     ])
   })
 
+  test("physical blocks hold whole logical ones", () => {
+    const both = (physical: number) =>
+      withTarget("", `blockSize: 4096\n        physicalBlockSize: ${physical}`)
+    const { targets } = parse(both(4096))
+    assert.equal(targets[0]?.luns[0]?.physicalBlockSize, 4096)
+    assert.match(
+      errorsOf(both(512))[0]!,
+      /physicalBlockSize: it holds whole logical blocks of 4096 bytes: expected as many, or more$/,
+    )
+    assert.deepEqual(errorsOf(withTarget("", "physicalBlockSize: 520")), [
+      "san.yaml:7:28: targets[0].luns[0].physicalBlockSize: expected 512, 1024, 2048, 4096, 8192, 16384, 32768 or 65536, found 520",
+    ])
+  })
+
   test("protection information: a type there is, and no device past the system's cache", () => {
     const { targets } = parse(withTarget("", "protection: { type: 3 }"))
     assert.deepEqual(targets[0]?.luns[0]?.protection, { type: 3 })
@@ -291,6 +305,12 @@ describe("a wrong configuration", () => {
         "lun: 0, type: cdrom, blockSize: 4096, removable: false",
         "luns[0].blockSize: a cdrom has blocks of 2048 bytes: expected nothing",
         "luns[0].removable: a disc can be taken out of a cdrom: expected true, or nothing",
+      ],
+      [
+        "lun: 0, type: cdrom, physicalBlockSize: 4096, thin: false, writeSameToEnd: true",
+        "luns[0].physicalBlockSize: only a disk has a choice: expected nothing",
+        "luns[0].thin: only a disk has a choice: expected nothing",
+        "luns[0].writeSameToEnd: only a disk has a choice: expected nothing",
       ],
       ["lun: 0, type: cdrm", 'luns[0].type: expected disk or cdrom, found "cdrm"; did you mean "cdrom"?'],
       [

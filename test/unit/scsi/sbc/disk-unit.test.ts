@@ -148,6 +148,26 @@ describe("a device that must not be written", () => {
     })
   }
 
+  it("says first what is wrong with a CDB, and lets nothing be written", async () => {
+    for (const opcode of [0x2a, 0xaa, 0x8a, 0x2e, 0xae, 0x8e, 0x8b]) {
+      const disk = makeDisk({ readOnly: true })
+      await disk.good(blockCdb(opcode, 64, 0))
+      await disk.fails(blockCdb(opcode, 65, 0), illegalRequest, Asc.lbaOutOfRange)
+      await disk.fails(blockCdb(opcode, 64, 1), illegalRequest, Asc.lbaOutOfRange, { dataOut: pattern(512) })
+    }
+    const disk = makeDisk({ readOnly: true })
+    await disk.fails(blockCdb(0x93, 0, 0), illegalRequest, Asc.invalidFieldInCdb, { dataOut: pattern(512) })
+    await disk.fails(blockCdb(0x93, 63, 2), illegalRequest, Asc.lbaOutOfRange, { dataOut: pattern(512) })
+  })
+
+  it("offers no SANITIZE where nothing is ever written", () => {
+    const knows = (disk: Disk) => disk.unit.commandTable.ofOpcode(0x48) !== undefined
+    const volatile = (readOnly: boolean) => new TestDevice(64 * 512, { volatile: true, readOnly })
+    assert.equal(knows(makeDisk({ device: volatile(false) })), true)
+    assert.equal(knows(makeDisk({ device: volatile(true) })), false)
+    assert.equal(knows(makeDisk({ device: volatile(false), readOnly: true })), false)
+  })
+
   it("shows it as WP, and reads on", async () => {
     const disk = makeDisk({ readOnly: true })
     assert.equal(disk.unit.deviceSpecificParameter(), 0x90)

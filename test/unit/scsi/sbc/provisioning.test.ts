@@ -72,6 +72,23 @@ for (const bytes of [10, 16] as const) {
       assert.deepEqual(disk.device.calls, [])
     })
 
+    it("of 0 blocks goes to the end where WSNZ doesn't forbid it, as far as one may go", async () => {
+      const disk = makeDisk({ blocks: 140_000, writeSameToEnd: true })
+      const dataOut = pattern(512)
+      await disk.good(blockCdb(opcode, 139_998, 0), { dataOut })
+      assert.deepEqual(disk.device.calls, [`write ${139_998 * 512}+1024`])
+      disk.device.calls.length = 0
+      const first = 140_000 - disk.unit.limits.writeSameBlocks
+      await disk.good(blockCdb(opcode, first, 0), { dataOut: zeroes })
+      assert.deepEqual(disk.device.calls, [`zero ${first * 512}+${(140_000 - first) * 512}`])
+      await disk.fails(blockCdb(opcode, first - 1, 0), illegalRequest, Asc.invalidFieldInCdb, { dataOut })
+      for (const lba of [140_000, 140_001])
+        await disk.fails(blockCdb(opcode, lba, 0), illegalRequest, Asc.lbaOutOfRange, { dataOut })
+      const wsnz = async (of: typeof disk) =>
+        (await of.good(Uint8Array.of(0x12, 1, 0xb0, 0, 64, 0)))[4]! & 0x01
+      assert.deepEqual([await wsnz(disk), await wsnz(makeDisk())], [0, 1])
+    })
+
     it("takes one block of data, no more and no less", async () => {
       const disk = makeDisk()
       for (const dataOut of [pattern(256), pattern(1024), new Uint8Array(0)]) {

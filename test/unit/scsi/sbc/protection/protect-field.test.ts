@@ -7,12 +7,12 @@ import { describe, test } from "node:test"
 import type { ProtectionType } from "../../../../../src/backstore/protection/tuple.ts"
 import type { Sense } from "../../../../../src/scsi/spec/sense.ts"
 import { blockCdb, compareAndWriteCdb, type Outcome, pattern } from "../disk.ts"
+import { VariableLength } from "../../../../../src/scsi/spec/operation-code.ts"
 import {
   cdb32,
   interleave,
   makeProtectedDisk,
   type ProtectedDisk,
-  Sa32,
   store,
   type Tuple,
 } from "./protected-disk.ts"
@@ -104,7 +104,7 @@ describe("*PROTECT", () => {
 
     test(`READ: ${titleOf(each)}`, async () => {
       const { disk, store: on } = await diskFor(each)
-      const cdb = cdbOf(each, 0x28, Sa32.read)
+      const cdb = cdbOf(each, 0x28, VariableLength.read32)
       if (refused) return expectSense((await disk.run(cdb)).sense, ...refused, "refused")
       assert.ok(row !== "reserved")
       const right = interleave(DATA, LBA, BLOCK)
@@ -122,7 +122,7 @@ describe("*PROTECT", () => {
 
     test(`VERIFY, BYTCHK 00b: ${titleOf(each)}`, async () => {
       const { disk, store: on } = await diskFor(each)
-      const cdb = cdbOf(each, 0x2f, Sa32.verify)
+      const cdb = cdbOf(each, 0x2f, VariableLength.verify32)
       if (refused) return expectSense((await disk.run(cdb)).sense, ...refused, "refused")
       for (const { field, tuple, asc } of corruptions) {
         await store(on, LBA, interleave(DATA, LBA, BLOCK, tuple))
@@ -132,8 +132,8 @@ describe("*PROTECT", () => {
 
     test(`WRITE and WRITE AND VERIFY: ${titleOf(each)}`, async () => {
       for (const [opcode, action] of [
-        [0x2a, Sa32.write],
-        [0x2e, Sa32.writeAndVerify],
+        [0x2a, VariableLength.write32],
+        [0x2e, VariableLength.writeAndVerify32],
       ] as const) {
         const { disk, store: on } = await diskFor(each)
         const cdb = cdbOf(each, opcode, action)
@@ -165,7 +165,7 @@ describe("*PROTECT", () => {
 
     test(`VERIFY, BYTCHK 01b: ${titleOf(each)}`, async () => {
       const { disk, store: on } = await diskFor(each)
-      const cdb = cdbOf(each, 0x2f, Sa32.verify, 0x02)
+      const cdb = cdbOf(each, 0x2f, VariableLength.verify32, 0x02)
       const sent = row !== "reserved" && row.sent
       const dataOut = sent ? interleave(DATA, LBA, BLOCK) : DATA
       if (refused) return expectSense((await disk.run(cdb, { dataOut })).sense, ...refused, "refused")

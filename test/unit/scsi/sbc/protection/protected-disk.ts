@@ -7,8 +7,6 @@ import { crcT10Dif } from "../../../../../src/wire/crc-t10dif.ts"
 import { Disk } from "../disk.ts"
 import { TestDevice } from "../test-device.ts"
 
-export const Sa32 = { read: 0x09, verify: 0x0a, write: 0x0b, writeAndVerify: 0x0c, writeSame: 0x0d } as const
-
 export interface ProtectedDisk {
   readonly disk: Disk
   readonly store: ProtectedStore

@@ -2,7 +2,8 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { TRANSFER_STEP_BYTES } from "../../../../../src/base/limits.ts"
 import { blockCdb, compareAndWriteCdb, pattern } from "../disk.ts"
-import { cdb32, interleave, makeProtectedDisk, Sa32, store } from "./protected-disk.ts"
+import { VariableLength } from "../../../../../src/scsi/spec/operation-code.ts"
+import { cdb32, interleave, makeProtectedDisk, store } from "./protected-disk.ts"
 
 const BLOCK = 512
 const WITH = 1 << 5
@@ -123,17 +124,23 @@ describe("transfers with protection information", () => {
         }),
       ),
     )
-    await disk.good(cdb32(Sa32.write, 9, 3, { flags: WITH, ...tags }), { dataOut })
-    assert.deepEqual(Buffer.from(await disk.good(cdb32(Sa32.read, 9, 3, { flags: WITH, ...tags }))), dataOut)
+    await disk.good(cdb32(VariableLength.write32, 9, 3, { flags: WITH, ...tags }), { dataOut })
+    assert.deepEqual(
+      Buffer.from(await disk.good(cdb32(VariableLength.read32, 9, 3, { flags: WITH, ...tags }))),
+      dataOut,
+    )
     assert.deepEqual(
       await disk.good(blockCdb(0x28, 9, 3)),
       data,
       "whoever doesn't know the tags reads it, too",
     )
     const other = { ...tags, flags: WITH, applicationTag: 0xac00 }
-    assert.equal((await disk.fails(cdb32(Sa32.read, 9, 3, other), 0xb, 0x1002)).detail.information, 9)
-    await disk.fails(cdb32(Sa32.read, 9, 3, { ...tags, initialReferenceTag: 5 }), 0xb, 0x1003)
-    await disk.good(cdb32(Sa32.write, 20, 2, { initialReferenceTag: 0x1000 }), {
+    assert.equal(
+      (await disk.fails(cdb32(VariableLength.read32, 9, 3, other), 0xb, 0x1002)).detail.information,
+      9,
+    )
+    await disk.fails(cdb32(VariableLength.read32, 9, 3, { ...tags, initialReferenceTag: 5 }), 0xb, 0x1003)
+    await disk.good(cdb32(VariableLength.write32, 20, 2, { initialReferenceTag: 0x1000 }), {
       dataOut: data.subarray(0, 1024),
     })
     const made = Buffer.alloc(520)
@@ -145,9 +152,9 @@ describe("transfers with protection information", () => {
     assert.equal(made.readUInt32BE(516), 0x1001)
     const same = interleave(pattern(BLOCK), 0, BLOCK, { referenceTag: 0x2000, applicationTag: 0xabcd })
     const writeSame = { flags: WITH, ...tags, initialReferenceTag: 0x2000 }
-    await disk.good(cdb32(Sa32.writeSame, 30, 2, writeSame), { dataOut: same })
-    await disk.good(cdb32(Sa32.verify, 30, 2, writeSame))
-    await disk.fails(cdb32(Sa32.writeSame, 30, 0, writeSame), 5, 0x2400, { dataOut: same })
+    await disk.good(cdb32(VariableLength.writeSame32, 30, 2, writeSame), { dataOut: same })
+    await disk.good(cdb32(VariableLength.verify32, 30, 2, writeSame))
+    await disk.fails(cdb32(VariableLength.writeSame32, 30, 0, writeSame), 5, 0x2400, { dataOut: same })
   })
 
   test("beyond 2^32 blocks the reference tag is the LBA's low 32 bits", async () => {
