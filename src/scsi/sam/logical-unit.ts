@@ -84,7 +84,7 @@ export abstract class LogicalUnit extends DeviceType {
     })
     this.#aborted = new AbortedTasks({
       sets: this.#sets,
-      cancelMedia: (task) => this.cancelMedia(task),
+      cancelMedia: (task) => this.#cancel(task),
       left: (task) => this.#left(task),
     })
   }
@@ -443,6 +443,13 @@ export abstract class LogicalUnit extends DeviceType {
     if (this.exceptions.method !== ReportingMethod.unitAttention) return
     const asc = this.exceptions.pending(this.selfTests)
     if (asc !== undefined) this.establishUnitAttention(asc)
+  }
+
+  /** An aborted task: what waits on the medium on its behalf ends, and so does the self-test it waits for. */
+  #cancel(task: Task): void {
+    this.cancelMedia(task)
+    const run = this.selfTests.abortOf(task)
+    if (run) this.cancelSelfTest(run)
   }
 
   /** Ends the self-test in the background. False: there is none. */
