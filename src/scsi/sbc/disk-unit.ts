@@ -12,6 +12,7 @@ import {
   TRANSFER_STEP_BYTES,
   WRITE_SAME_BYTES_MAX,
 } from "../../base/limits.ts"
+import type { Log } from "../../base/log.ts"
 import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
@@ -19,7 +20,7 @@ import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { LogPage } from "../sam/log-page.ts"
 import type { ModePage } from "../sam/mode-page.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
-import { restorePages } from "../sam/saved-pages.ts"
+import { damagedPages, restorePages } from "../sam/saved-pages.ts"
 import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
@@ -72,6 +73,8 @@ export interface DiskUnitOptions {
   readonly undoLog?: UndoLog
   /** By which ROD tokens expire, sanitize operations take their pauses, and thresholds are looked at. */
   readonly clock?: Clock
+  /** Where it tells of what it takes up again; later that of its ScsiTarget, unless there is one. */
+  readonly log?: Log
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -176,7 +179,9 @@ export class DiskUnit extends LogicalUnit {
     const countable = this.thin && !this.removable && device.usedBytes !== undefined
     this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
     this.modePages = diskModePages(countable)
+    if (options.log) this.log = options.log
     restorePages(this)
+    tellOfDamage(this)
     this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
     this.operations.resume()
   }
@@ -361,6 +366,15 @@ export class DiskUnit extends LogicalUnit {
 const compareAndWriteBlocks = ({ blockBytes, protection }: DiskUnit): number => {
   const transferredBytes = blockBytes + (protection === undefined ? 0 : PROTECTION_BYTES)
   return Math.min(255, Math.floor(TRANSFER_STEP_BYTES / 2 / transferredBytes))
+}
+
+function tellOfDamage(unit: DiskUnit): void {
+  const pages = damagedPages(unit)
+  if (pages.length === 0) return
+  unit.log.error(
+    { device: unit.device.name, pages: pages.join(" ") },
+    "saved mode pages can't be read: the disk is write-protected by software and written through until they are saved anew",
+  )
 }
 
 const stoppedUnit = (): SenseError =>

@@ -106,7 +106,26 @@ export class UndoableWrites {
  */
 export async function rollBack(device: BlockDevice, log: UndoLog): Promise<void> {
   if (log.pending === undefined) return
-  const { offsetBytes, lengthBytes } = log.pending
+  for await (const { offsetBytes, before } of torn(device, log, log.pending)) {
+    await device.write(offsetBytes, before, false)
+  }
+  await device.flush()
+  await log.clear()
+}
+
+/** Whether a write that was under way then has left something on the medium. Rejects with BlockError or SanletError. */
+export async function isTorn(device: BlockDevice, log: UndoLog): Promise<boolean> {
+  if (log.pending === undefined) return false
+  for await (const _ of torn(device, log, log.pending)) return true
+  return false
+}
+
+/** The pages that don't hold what they held before, with what that was. */
+async function* torn(
+  device: BlockDevice,
+  log: UndoLog,
+  { offsetBytes, lengthBytes }: UndoRun,
+): AsyncGenerator<{ offsetBytes: number; before: Uint8Array }> {
   // A device that was cut short since then has lost what was beyond.
   const bytes = Math.max(0, Math.min(lengthBytes, device.sizeBytes - offsetBytes))
   const before = new Uint8Array(Math.min(bytes, PAGE_BYTES))
@@ -116,10 +135,8 @@ export async function rollBack(device: BlockDevice, log: UndoLog): Promise<void>
     await log.read(at, before.subarray(0, length))
     await device.read(offsetBytes + at, now.subarray(0, length))
     if (Buffer.compare(before.subarray(0, length), now.subarray(0, length)) === 0) continue
-    await device.write(offsetBytes + at, before.subarray(0, length), false)
+    yield { offsetBytes: offsetBytes + at, before: before.subarray(0, length) }
   }
-  await device.flush()
-  await log.clear()
 }
 
 const logFailure = (why: string): SenseError =>

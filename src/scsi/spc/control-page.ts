@@ -85,6 +85,8 @@ export const controlPage: ModePage = {
   bytes: BYTES,
   current: (unit) => pageOf(unit.control, unit),
   defaults: (unit) => pageOf(new Control(), unit),
+  // SWP may have been saved.
+  cautious: (unit) => pageOf(Object.assign(new Control(), { softwareWriteProtect: true }), unit),
   changeable: ({ protection }) => {
     const bits = Uint8Array.from({ length: BYTES }, (_, at) => CHANGEABLE[at] ?? 0)
     if (protection) bits[3]! |= ATO

@@ -5,6 +5,7 @@ import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { checkCondition, good } from "../../../suites/scsi-task.ts"
+import { damagedPages } from "../../../../src/scsi/sam/saved-pages.ts"
 import { type UnitRecordName, VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
 import { type Bench, makeBench } from "../test-unit.ts"
 
@@ -150,22 +151,38 @@ describe("saved mode pages", () => {
     assert.equal((await page(saved)).slice(0, 8), "8a0a0610")
   })
 
-  test("bits another release could change, and reserved values, count for nothing", async () => {
+  test("bits another release could change count for nothing", async () => {
     const { records, page } = make()
     await records.leave({ "0a/00": "ffff0840ffffffffffff", "2a/05": "1122" })
     assert.equal((await page(saved)).slice(0, 24), "8a0a371608400000ffff0000")
-    await records.leave({ "0a/00": "021410000000ffff0000" })
-    assert.equal((await page(saved)).slice(0, 8), "8a0a0210", "QERR 10b is reserved")
   })
 
-  test("a record nobody understands counts as none", async () => {
-    const { records, page } = make()
-    for (const left of ["", [1], null, { "0a/00": 1 }, { "0a/00": "xyz" }, { "0a/00": null }]) {
+  test("what was saved but can't be read is write protection, by software, until something else is saved", async () => {
+    const protectedPage = "8a0a" + "0210" + "0800" + "0000ffff0000"
+    const { bench, records, page } = make()
+    const damaged: unknown[] = ["", [1], null, { "0a/00": 1 }, { "0a/00": "xyz" }, { "0a/00": null }]
+    damaged.push({ "0a/00": "021410000000ffff0000" }) // QERR 10b is reserved
+    for (const left of damaged) {
       await records.leave(left)
-      assert.equal((await page(saved)).slice(0, 8), "8a0a0210", JSON.stringify(left))
+      assert.equal((await page(saved)).slice(0, 24), protectedPage, JSON.stringify(left))
+      await bench.unit.reset(Asc.busDeviceResetFunction)
+      bench.unit.takeUnitAttention(bench.nexus)
+      assert.equal((await page(current)).slice(0, 24), protectedPage)
+      assert.equal(damagedPages(bench.unit).includes("0a/00"), true)
     }
     await records.put("mode-pages", Uint8Array.of(0x7b, 0xff))
-    assert.equal((await page(saved)).slice(0, 8), "8a0a0210")
+    assert.equal((await page(saved)).slice(0, 24), protectedPage)
+    assert.deepEqual(damagedPages(bench.unit), ["0a/00", "1c/00", "2a/05"])
+    good(await save(bench, bytesOf("00000000" + CONTROL)))
+    assert.equal((await page(saved)).slice(0, 24), "8a" + CONTROL.slice(2))
+    assert.deepEqual(damagedPages(bench.unit), [])
+  })
+
+  test("a page that was never saved isn't damaged", async () => {
+    const { bench, records, page } = make()
+    await records.leave({ "2a/05": "11770000" })
+    assert.equal((await page(saved)).slice(0, 24), "8a" + CONTROL.slice(2))
+    assert.deepEqual(damagedPages(bench.unit), [])
   })
 })
 
