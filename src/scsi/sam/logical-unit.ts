@@ -2,6 +2,7 @@ import { type Completion, isPromise } from "../../base/completion.ts"
 import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
 import { Asc, encodeSense, type Sense, type SenseError } from "../spec/sense.ts"
+import { limitSense } from "../spec/sense-limit.ts"
 import { Status } from "../spec/status.ts"
 import { AbortedTasks, type Answer } from "./aborted-tasks.ts"
 import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
@@ -341,7 +342,11 @@ export abstract class LogicalUnit extends DeviceType {
 
   #checkCondition(task: Task, sense: Sense): void {
     task.state = "complete"
-    task.sendCommandComplete(Status.checkCondition, encodeSense(sense, this.control.senseFormat))
+    const { senseFormat, senseBytesMax } = this.control
+    task.sendCommandComplete(
+      Status.checkCondition,
+      limitSense(encodeSense(sense, senseFormat), senseBytesMax),
+    )
   }
 
   // ------------------------------------------------------------------------------------------------- aborting

@@ -25,7 +25,10 @@ const SWP = 0x08
 const ATO = 0x80
 const TAS = 0x40
 
-/** What can be changed: TST 000b and 001b, QUEUE ALGORITHM MODIFIER 0h and 1h. */
+/**
+ * What can be changed: TST 000b and 001b, QUEUE ALGORITHM MODIFIER 0h and 1h. ATMPE can't: without an Application Tag mode page
+ * nobody but the initiator knows what the application tags of its blocks should be.
+ */
 const CHANGEABLE = [
   SEPARATE_TASK_SETS | TMF_ONLY | D_SENSE | RLEC,
   UNRESTRICTED_REORDERING | QERR,
