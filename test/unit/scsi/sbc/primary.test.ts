@@ -20,6 +20,20 @@ describe("a disk asked for what every logical unit tells", () => {
     }
   })
 
+  it("has no referrals, streams or zones, and says so", async () => {
+    const disk = makeDisk()
+    for (const code of [0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9]) {
+      await disk.fails(Uint8Array.of(0x12, 1, code, 0, 255, 0), illegalRequest, Asc.invalidFieldInCdb)
+    }
+    const extended = await disk.good(Uint8Array.of(0x12, 1, 0x86, 0, 64, 0))
+    assert.equal(extended[8]! & 0x10, 0, "R_SUP")
+    const reportReferrals = new Uint8Array(16)
+    reportReferrals.set([0x9e, 0x13])
+    await disk.fails(reportReferrals, illegalRequest, Asc.invalidFieldInCdb)
+    const characteristics = await disk.good(Uint8Array.of(0x12, 1, 0xb1, 0, 64, 0))
+    assert.equal((characteristics[8]! >> 4) & 3, 0, "ZONED")
+  })
+
   it("answers INQUIRY as a direct access block device that follows SBC-3", async () => {
     const data = Buffer.from(await makeDisk().good(Uint8Array.of(0x12, 0, 0, 0, 255, 0)))
     assert.equal(data[0], 0)
