@@ -40,7 +40,7 @@ function savedOrDamaged(unit: LogicalUnit, page: ModePage): Uint8Array | "damage
   if (all === undefined || all === "damaged") return all
   const digits = all[pageName(page)]
   if (digits === undefined) return undefined
-  const saved = Buffer.from(String(digits), "hex")
+  const saved = Buffer.from(typeof digits === "string" ? digits : "", "hex")
   if (saved.length !== page.bytes) return "damaged"
   const values = merged(unit, page, saved)
   try {

@@ -52,6 +52,14 @@ export class SelfTestRun {
 
 const MS_PER_HOUR = 3_600_000
 
+/** What self-tests need of their logical unit. */
+export interface SelfTestsUser {
+  /** One in the background has failed. */
+  failed(): void
+  /** Ends what waits on the medium on behalf of one that was aborted. */
+  cancel(run: SelfTestRun): void
+}
+
 interface Going {
   readonly run: SelfTestRun
   readonly record: SelfTestRecord
@@ -68,11 +76,10 @@ export class SelfTests {
   /** By what waits for the end. */
   readonly #foreground = new Map<object, Going>()
 
-  readonly #onFailure: () => void
+  readonly #user: SelfTestsUser
 
-  /** `onFailure`: a test has failed in the background. */
-  constructor(onFailure: () => void) {
-    this.#onFailure = onFailure
+  constructor(user: SelfTestsUser) {
+    this.#user = user
   }
 
   startClock(clock: Clock): void {
@@ -122,7 +129,7 @@ export class SelfTests {
         (error: unknown) => {
           if (run.aborted) return
           this.#failed(record, error)
-          this.#onFailure()
+          this.#user.failed()
         },
       )
       .finally(() => {
@@ -136,23 +143,24 @@ export class SelfTests {
     this.records.splice(0, this.records.length, ...going)
   }
 
-  /** Ends the test in the background; undefined: there is none. */
-  abort(result: SelfTestResult): SelfTestRun | undefined {
+  /** Ends the test in the background. False: there is none. */
+  abort(result: SelfTestResult): boolean {
     const going = this.#background
     this.#background = undefined
-    return going && this.#abort(going, result)
+    if (going) this.#abort(going, result)
+    return going !== undefined
   }
 
-  /** Ends the test that this command waits for; undefined: it waits for none. */
-  abortOf(task: object): SelfTestRun | undefined {
+  /** Ends the test that this command waits for, if there is one. */
+  abortOf(task: object): void {
     const going = this.#foreground.get(task)
-    return going && this.#abort(going, SelfTestResult.abortedOtherwise)
+    if (going) this.#abort(going, SelfTestResult.abortedOtherwise)
   }
 
-  #abort({ run, record }: Going, result: SelfTestResult): SelfTestRun {
+  #abort({ run, record }: Going, result: SelfTestResult): void {
     run.aborted = true
     this.#end(record, result)
-    return run
+    this.#user.cancel(run)
   }
 
   #record(code: SelfTestCode): SelfTestRecord {

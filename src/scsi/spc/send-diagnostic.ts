@@ -40,7 +40,7 @@ function execute(task: Task, unit: LogicalUnit): Completion {
       checkIdle(unit)
       return selfTests.inForeground(task, code, (run) => alone(unit, run))
     case SelfTestCode.abortBackground:
-      if (unit.abortSelfTest(SelfTestResult.abortedByCommand)) return
+      if (unit.selfTests.abort(SelfTestResult.abortedByCommand)) return
       throw invalidFieldInCdb("no self-test runs in the background", 1, 7)
     default:
       throw invalidFieldInCdb(`SELF-TEST CODE ${code} is not known`, 1, 7)
