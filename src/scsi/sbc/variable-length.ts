@@ -3,6 +3,7 @@ import { u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import { invalidFieldInCdb } from "../sam/field-error.ts"
 import type { Task } from "../sam/task.ts"
+import { all, none } from "../sam/usage.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import type { DiskUnit } from "./disk-unit.ts"
 import { u64 } from "./fields.ts"
@@ -11,7 +12,6 @@ const CDB_BYTES = 32
 /** ADDITIONAL CDB LENGTH: what follows byte 7. */
 const ADDITIONAL_BYTES = 0x18
 const GROUP = 0x1f
-const ALL = 0xff
 
 /** What a 32-byte command shares with its shorter ones. */
 export interface LongCommand {
@@ -35,11 +35,11 @@ export const thirtyTwoByte = (
   opcode: OperationCode.variableLength,
   serviceAction,
   usage: [
-    ...[OperationCode.variableLength, 0, 0, 0, 0, 0, GROUP, ADDITIONAL_BYTES],
+    ...[OperationCode.variableLength, ...none(5), GROUP, ADDITIONAL_BYTES],
     ...[serviceAction >> 8, serviceAction & 0xff, flags, 0],
-    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL],
-    ...[0, 0, 0, 0, 0, 0, 0, 0],
-    ...[ALL, ALL, ALL, ALL],
+    ...all(8),
+    ...none(8),
+    ...all(4),
   ],
   access,
   execute: (task, unit) => {
