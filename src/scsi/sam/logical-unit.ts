@@ -28,6 +28,7 @@ import {
   notSupported,
   overlappedCommands,
   previousStatus,
+  StatusError,
   senseOf,
   unitAttention,
 } from "./task-failures.ts"
@@ -97,11 +98,6 @@ export abstract class LogicalUnit extends NexusKeeper {
 
   // -------------------------------------------------------------------------------------------------- nexuses
 
-  /** Tasks in the set, aborted ones included until their media operations have ended. */
-  get taskCount(): number {
-    return this.allTasks().length
-  }
-
   protected override taskSetForNexus(): TaskSet {
     return this.#sets.forNexus()
   }
@@ -140,7 +136,7 @@ export abstract class LogicalUnit extends NexusKeeper {
     if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
     const { set } = itl
     task.set = set
-    if (set.size >= TASK_SET_MAX) return this.refuse(task, Status.taskSetFull)
+    if (set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
     if (set.admitAtOnce(task)) this.#run(task)
     else this.#admit(task, itl, set)
   }
@@ -150,7 +146,7 @@ export abstract class LogicalUnit extends NexusKeeper {
     const { aca } = set
     if (aca !== undefined) {
       const status = statusDuringAca(task, aca, this.#hasNaca(task), this.control.managementOnly)
-      if (status !== undefined) return this.refuse(task, status)
+      if (status !== undefined) return this.#refuse(task, status)
       if (task.attribute === TaskAttribute.aca) aca.task = task
     } else if (task.attribute === TaskAttribute.aca) {
       return this.#checkCondition(task, acaWithoutAca)
@@ -194,7 +190,7 @@ export abstract class LogicalUnit extends NexusKeeper {
     if (nexus.restriction !== undefined) this.checkAccess(nexus.restriction, command)
     if (this.restriction !== undefined) this.restriction.check(task, command)
     if (this.reservation.restricts && this.reservation.conflicts(nexus, command, task.cdb)) {
-      return this.refuse(task, Status.reservationConflict)
+      throw new StatusError(Status.reservationConflict, "another nexus holds a reservation")
     }
     checkUsage(command, task.cdb, this)
     return command.execute(task, this)
@@ -209,6 +205,10 @@ export abstract class LogicalUnit extends NexusKeeper {
 
   #failed(task: Task, error: unknown): void {
     if (task.state !== "executing") return this.#endedMeanwhile(task, { error })
+    if (error instanceof StatusError) {
+      this.#refuse(task, error.status)
+      return this.#left(task)
+    }
     const sense = senseOf(task, error, this.log)
     this.counters.failed(sense.key, this.commandTable.find(task.cdb))
     this.#checkCondition(task, sense)
@@ -248,8 +248,8 @@ export abstract class LogicalUnit extends NexusKeeper {
    * Ends a task with BUSY, TASK SET FULL, ACA ACTIVE or RESERVATION CONFLICT; with UA_INTLCK_CTRL 11b its nexus is to ask
    * why before it goes on (SPC-4 §7.5.8).
    */
-  refuse(task: Task, status: Status): void {
-    if (task.state === "received") task.state = "complete"
+  #refuse(task: Task, status: Status): void {
+    task.state = "complete"
     task.sendCommandComplete(status)
     const asc = previousStatus[status]
     const told = this.control.unitAttentionInterlock === UnitAttentionInterlock.requestedWithStatus

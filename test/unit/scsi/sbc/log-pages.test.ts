@@ -79,7 +79,7 @@ describe("log pages of a disk", () => {
     for (const { finish } of disk.device.waiting.splice(0)) finish()
     disk.device.slow = false
     await new Promise((resolve) => setImmediate(resolve))
-    assert.equal(disk.unit.taskCount, 0)
+    assert.equal(disk.unit.allTasks().length, 0)
     await clock.advance(7)
     assert.deepEqual(await times(), { idle: 5000 + 7000, read: 5000, write: 3000 })
 
