@@ -219,10 +219,9 @@ class Composition implements Server {
       const reservationStore = await ReservationFile.open(join(stateFolder, "reservations"), claim.naa, log)
       state = await openUnitState(join(stateFolder, "units"), claim, device, log)
       const medium = device === noMedium ? undefined : device
-      const around = { identity: claim, reservationStore, state, clock, random }
-      const unit = logicalUnitOf(configuration, medium, around)
-      unit.log = log // it tells of what it takes up again before it is part of a target
-      return { state, unit }
+      // It tells of what it takes up again before it is part of a target.
+      const around = { identity: claim, reservationStore, state, clock, random, log }
+      return { state, unit: logicalUnitOf(configuration, medium, around) }
     } catch (error) {
       await state?.close()
       await claim.release()

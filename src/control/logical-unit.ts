@@ -6,7 +6,9 @@ import type { Identity } from "./identity/identity-store.ts"
 import type { UnitState } from "./identity/unit-state.ts"
 
 /** What a unit gets besides what its configuration says. */
-export type UnitSurroundings = Required<Pick<DiskUnitOptions, "reservationStore" | "clock" | "random">> & {
+export type UnitSurroundings = Required<
+  Pick<DiskUnitOptions, "reservationStore" | "clock" | "random" | "log">
+> & {
   readonly identity: Identity
   readonly state: Pick<UnitState, "records" | "undoLog">
 }

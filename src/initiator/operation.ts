@@ -10,6 +10,16 @@ import type { Session } from "./session.ts"
 /** LOGICAL UNIT IS IN PROCESS OF BECOMING READY: with NOT READY, worth a wait. */
 const BECOMING_READY = 0x0401
 
+/** The additional sense codes 10h/xx: protection information that doesn't fit its block. */
+const PROTECTION_CHECK_FAILED = 0x10
+
+/**
+ * Whether ABORTED COMMAND may be over by the next time: what a command failed on protection information for is in its data or on the
+ * medium, and stays there. Linux doesn't repeat it either (scsi_check_sense).
+ */
+const mayPass = ({ key, asc }: Sense): boolean =>
+  key === SenseKey.abortedCommand && asc >> 8 !== PROTECTION_CHECK_FAILED
+
 /** Where a logical unit's operations go, and who is told of its unit attentions. */
 export interface OperationHost {
   readonly session: Session
@@ -97,7 +107,7 @@ export class Operation implements Change {
       this.#host.attention(sense)
       return this.#again(result, true)
     }
-    if (sense?.key === SenseKey.abortedCommand) return this.#again(result, this.#replay)
+    if (sense !== undefined && mayPass(sense)) return this.#again(result, this.#replay)
     if (sense?.key === SenseKey.notReady && sense.asc === BECOMING_READY) return this.#later(result)
     this.#fail(scsiError(this.#title, result))
   }

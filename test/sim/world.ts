@@ -226,7 +226,7 @@ export class World {
     if (takenBytes !== 0) left.push(`${takenBytes} bytes of the initiators' data buffers`)
     if (pool.taken > 1) left.push(`${pool.taken} pieces of the initiators' memory`)
     for (const { unit, lun } of this.luns) {
-      if (unit.taskCount > 0) left.push(`${unit.taskCount} tasks of LUN ${lun}`)
+      if (unit.allTasks().length > 0) left.push(`${unit.allTasks().length} tasks of LUN ${lun}`)
     }
     for (const { queuePairCount } of this.#devices) {
       if (queuePairCount > 0) left.push(`${queuePairCount} queue pairs`)

@@ -215,7 +215,7 @@ export class TargetWorld {
     assert.equal(this.entity.budget.takenBytes, 0, "data buffers come back")
     assert.deepEqual(this.target.sessions(), [])
     for (const portal of this.entity.portals) assert.equal(portal.loginsPending, 0)
-    for (const unit of this.target.logicalUnits.values()) assert.equal(unit.taskCount, 0)
+    for (const unit of this.target.logicalUnits.values()) assert.equal(unit.allTasks().length, 0)
     assert.deepEqual(this.clock.pending(), [], "no timer is left")
     this.assertNoErrors()
   }

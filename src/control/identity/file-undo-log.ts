@@ -33,17 +33,28 @@ export class FileUndoLog implements UndoLog {
   /** Makes the file where there is none. Rejects with SanletError ERR_STATE_FOLDER. */
   static async open(path: string): Promise<FileUndoLog> {
     try {
-      const file = await open(path, "r+").catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== "ENOENT") throw error
-        return open(path, "wx+", 0o600)
-      })
+      const file = (await opened(path, "r+")) ?? (await open(path, "wx+", 0o600))
       await syncFolder(dirname(path))
-      const log = new FileUndoLog(path, file)
-      log.#pending = await log.#readHead()
-      return log
+      return await FileUndoLog.#of(path, file)
     } catch (error) {
       throw unusable(dirname(path), error as NodeJS.ErrnoException)
     }
+  }
+
+  /** To be looked at only; undefined: there is none. Rejects with SanletError ERR_STATE_FOLDER. */
+  static async openExisting(path: string): Promise<FileUndoLog | undefined> {
+    try {
+      const file = await opened(path, "r")
+      return file && (await FileUndoLog.#of(path, file))
+    } catch (error) {
+      throw unusable(dirname(path), error as NodeJS.ErrnoException)
+    }
+  }
+
+  static async #of(path: string, file: FileHandle): Promise<FileUndoLog> {
+    const log = new FileUndoLog(path, file)
+    log.#pending = await log.#readHead()
+    return log
   }
 
   get pending(): UndoRun | undefined {
@@ -146,3 +157,10 @@ export class FileUndoLog implements UndoLog {
     }
   }
 }
+
+/** Undefined: there is no such file. */
+const opened = (path: string, flags: "r" | "r+"): Promise<FileHandle | undefined> =>
+  open(path, flags).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error
+    return undefined
+  })

@@ -1,9 +1,10 @@
 import { join } from "node:path"
 import type { BlockDevice } from "../../backstore/block-device.ts"
+import { SanletError } from "../../base/errors.ts"
 import type { Log } from "../../base/log.ts"
 import type { UnitRecords } from "../../scsi/sam/unit-records.ts"
 import type { UndoLog } from "../../scsi/sbc/undo-log.ts"
-import { rollBack } from "../../scsi/sbc/undoable-writes.ts"
+import { isTorn, rollBack } from "../../scsi/sbc/undoable-writes.ts"
 import { FileUndoLog } from "./file-undo-log.ts"
 import type { IdentityClaim } from "./identity-store.ts"
 import { claimUnitFolder, FileRecords } from "./unit-folder.ts"
@@ -18,7 +19,8 @@ export interface UnitState {
 
 /**
  * Opens it below `folder`, and first undoes on the device the atomic write that was under way when sanlet went down.
- * Rejects with SanletError ERR_STATE_FOLDER or BlockError.
+ * Rejects with SanletError ERR_STATE_FOLDER, ERR_TORN_WRITE where that is to be undone but the device can't be written,
+ * or BlockError.
  */
 export async function openUnitState(
   folder: string,
@@ -29,8 +31,12 @@ export async function openUnitState(
   const own = await claimUnitFolder(folder, claim)
   const records = await FileRecords.open(own)
   const { readOnly, volatile } = device.features
-  if (readOnly || volatile) return { records, close: async () => {} }
-  const undoLog = await FileUndoLog.open(join(own, "undo.log"))
+  const path = join(own, "undo.log")
+  if (readOnly || volatile) {
+    if (!volatile) await checkWhole(device, path)
+    return { records, close: async () => {} }
+  }
+  const undoLog = await FileUndoLog.open(path)
   try {
     if (undoLog.pending !== undefined) {
       log.warn(
@@ -44,4 +50,19 @@ export async function openUnitState(
     throw error
   }
   return { records, undoLog, close: () => undoLog.close() }
+}
+
+/** Half of an atomic write must not be seen (SBC-4 §4.29.2), and nothing can be undone where nothing can be written. */
+async function checkWhole(device: BlockDevice, path: string): Promise<void> {
+  const undoLog = await FileUndoLog.openExisting(path)
+  if (undoLog === undefined) return
+  try {
+    if (!(await isTorn(device, undoLog))) return
+    throw new SanletError(
+      "ERR_TORN_WRITE",
+      `${device.name} holds half of an atomic write, and can't be written to undo it: serve it writable once`,
+    )
+  } finally {
+    await undoLog.close()
+  }
 }

@@ -172,6 +172,13 @@ export function backgroundSelfTest(code: 1 | 2 | 4): Uint8Array {
   return cdb
 }
 
+/** SELF-TEST CODE (SPC-4 §6.42): a short (5) or an extended one (6), whose end the command waits for. */
+export function foregroundSelfTest(code: 5 | 6): Uint8Array {
+  const cdb = bare(OperationCode.sendDiagnostic, 6)
+  cdb[1] = code << 5
+  return cdb
+}
+
 export interface ReportOperationCodesOptions {
   /** Which command; absent: all of them. */
   readonly opcode?: number

@@ -3,45 +3,41 @@ import { MaintenanceIn, MaintenanceOut, OperationCode, ServiceActionIn16 } from 
 import { Asc, type Sense, SenseError, SenseKey } from "../spec/sense.ts"
 import type { Command } from "./command.ts"
 
-/** An operation code with all of its service actions, or with one. */
-type Row = readonly [opcode: number, serviceAction?: number]
+/** States that restrict: standby, unavailable, transitioning. */
+type States = "SUT" | "SU" | "S"
 
-/** While a port changes its state (SPC-4 §5.16.2.5 b). */
-const inTransition: readonly Row[] = [
-  [OperationCode.inquiry],
-  [OperationCode.reportLuns],
-  [OperationCode.maintenanceIn, MaintenanceIn.reportTargetPortGroups],
-  [OperationCode.requestSense],
-  [0x3c], // READ BUFFER
-  [0x3b], // WRITE BUFFER
-]
-
-/** SPC-4 §5.16.2.4.5. */
-const whenUnavailable: readonly Row[] = [
-  ...inTransition,
-  [OperationCode.maintenanceOut, MaintenanceOut.setTargetPortGroups],
-]
+/** Which states support an operation code: with all of its service actions, or with one. */
+type Row = readonly [states: States, opcode: number, serviceAction?: number]
 
 /**
- * SPC-4 §5.16.2.4.4. "The device server may support other commands": those that only tell about the unit. Linux asks
- * for the capacity on every path, and for the commands there are; LIO lets it have the first, too.
+ * Which commands work in which state (SPC-4 §5.16.2.4.4, §5.16.2.4.5, §5.16.2.5 b), as far as they work at all; offline none
+ * does. "The device server may support other commands": in standby those that only tell about the unit. Linux asks for the
+ * capacity on every path, and for the commands there are; LIO lets it have the first, too.
  */
-const inStandby: readonly Row[] = [
-  ...whenUnavailable,
-  [OperationCode.logSelect],
-  [OperationCode.logSense],
-  [OperationCode.modeSelect6],
-  [OperationCode.modeSelect10],
-  [OperationCode.modeSense6],
-  [OperationCode.modeSense10],
-  [0x1c], // RECEIVE DIAGNOSTIC RESULTS
-  [OperationCode.sendDiagnostic],
-  [OperationCode.persistentReserveIn],
-  [OperationCode.persistentReserveOut],
-  [OperationCode.readCapacity10],
-  [OperationCode.serviceActionIn16, ServiceActionIn16.readCapacity16],
-  [OperationCode.maintenanceIn, MaintenanceIn.reportSupportedOperationCodes],
-  [OperationCode.maintenanceIn, MaintenanceIn.reportSupportedTaskManagementFunctions],
+const table: readonly Row[] = [
+  ["SUT", OperationCode.inquiry],
+  ["SUT", OperationCode.reportLuns],
+  ["SUT", OperationCode.requestSense],
+  ["SUT", OperationCode.maintenanceIn, MaintenanceIn.reportTargetPortGroups],
+  ["SUT", 0x3c], // READ BUFFER
+  ["SUT", 0x3b], // WRITE BUFFER
+  ["SU", OperationCode.maintenanceOut, MaintenanceOut.setTargetPortGroups],
+  ["S", OperationCode.logSelect],
+  ["S", OperationCode.logSense],
+  ["S", OperationCode.modeSelect6],
+  ["S", OperationCode.modeSelect10],
+  ["S", OperationCode.modeSense6],
+  ["S", OperationCode.modeSense10],
+  ["S", 0x1c], // RECEIVE DIAGNOSTIC RESULTS
+  ["S", OperationCode.sendDiagnostic],
+  ["S", OperationCode.persistentReserveIn],
+  ["S", OperationCode.persistentReserveOut],
+  // What the standard leaves to us.
+  ["S", OperationCode.readCapacity10],
+  ["S", OperationCode.serviceActionIn16, ServiceActionIn16.readCapacity16],
+  ["S", OperationCode.maintenanceIn, MaintenanceIn.reportIdentifyingInformation],
+  ["S", OperationCode.maintenanceIn, MaintenanceIn.reportSupportedOperationCodes],
+  ["S", OperationCode.maintenanceIn, MaintenanceIn.reportSupportedTaskManagementFunctions],
 ]
 
 const ALL_ACTIONS = 0x1_0000
@@ -61,11 +57,13 @@ export class AccessRestriction {
   readonly #asc: number
   readonly #supported: ReadonlySet<number>
 
-  constructor(state: AccessState, asc: number, supported: readonly Row[]) {
+  /** `column`: its letter in the table; undefined: it supports nothing. */
+  constructor(state: AccessState, asc: number, column?: "S" | "U" | "T") {
     this.state = state
     this.peripheralQualifier = state === "unavailable" ? 1 : 0
     this.#asc = asc
-    this.#supported = new Set(supported.map(([opcode, serviceAction]) => keyOf(opcode, serviceAction)))
+    const rows = column === undefined ? [] : table.filter(([states]) => states.includes(column))
+    this.#supported = new Set(rows.map(([, opcode, serviceAction]) => keyOf(opcode, serviceAction)))
   }
 
   supports({ opcode, serviceAction }: Command): boolean {
@@ -87,11 +85,11 @@ export class AccessRestriction {
 const restrictions: Readonly<Record<AccessState, AccessRestriction | undefined>> = {
   "active/optimized": undefined,
   "active/non-optimized": undefined,
-  standby: new AccessRestriction("standby", Asc.targetPortInStandbyState, inStandby),
-  unavailable: new AccessRestriction("unavailable", Asc.targetPortInUnavailableState, whenUnavailable),
+  standby: new AccessRestriction("standby", Asc.targetPortInStandbyState, "S"),
+  unavailable: new AccessRestriction("unavailable", Asc.targetPortInUnavailableState, "U"),
   // Nothing should come through an offline port any more; what is under way all the same gets this, as from LIO.
-  offline: new AccessRestriction("offline", Asc.logicalUnitNotReadyOffline, []),
-  transitioning: new AccessRestriction("transitioning", Asc.asymmetricAccessStateTransition, inTransition),
+  offline: new AccessRestriction("offline", Asc.logicalUnitNotReadyOffline),
+  transitioning: new AccessRestriction("transitioning", Asc.asymmetricAccessStateTransition, "T"),
 }
 
 /** Undefined: a port in this state lets everything through. */

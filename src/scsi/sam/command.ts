@@ -31,7 +31,7 @@ export interface Command<Unit extends LogicalUnit = LogicalUnit> {
   offered?(nexus: Nexus): boolean
   /**
    * Carries it out. To return (or resolve) is GOOD with what was moved so far; a SenseError thrown is CHECK
-   * CONDITION. For another status it calls task.sendCommandComplete itself before it returns.
+   * CONDITION, a StatusError another status.
    */
   execute(task: Task, unit: Unit): Completion
 }

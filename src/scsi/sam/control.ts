@@ -8,7 +8,7 @@ export type QueueErrorManagement = (typeof QueueErrorManagement)[keyof typeof Qu
 export const UnitAttentionInterlock = { reported: 0, requested: 2, requestedWithStatus: 3 } as const
 export type UnitAttentionInterlock = (typeof UnitAttentionInterlock)[keyof typeof UnitAttentionInterlock]
 
-/** What the control mode page sets (SPC-4 §7.5.8). A new one has the defaults. */
+/** What the control mode page and its extension set (SPC-4 §7.5.8, §7.5.9). A new one has the defaults. */
 export class Control {
   /** TST 001b: each I_T nexus has a task set of its own. */
   separateTaskSets = false
@@ -28,6 +28,8 @@ export class Control {
   applicationTagOwner = false
   /** TAS: tasks aborted by another nexus end with TASK ABORTED. */
   taskAbortedStatus = false
+  /** MAXIMUM SENSE DATA LENGTH: as much sense data comes with a status; 0: all there is. */
+  senseBytesMax = 0
 
   get senseFormat(): SenseFormat {
     return this.descriptorSense ? "descriptor" : "fixed"

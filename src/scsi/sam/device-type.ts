@@ -1,7 +1,8 @@
 import type { Completion } from "../../base/completion.ts"
-import type { Sense, SenseDetail } from "../spec/sense.ts"
+import type { Sense, SenseDetail, SenseError } from "../spec/sense.ts"
 import type { AccessRestriction } from "./access-restriction.ts"
 import type { Command } from "./command.ts"
+import { type CommandTable, commandTable } from "./command-table.ts"
 import type { LogPage } from "./log-page.ts"
 import type { ModePage } from "./mode-page.ts"
 import type { ProtectionInformation } from "./protection-information.ts"
@@ -31,6 +32,19 @@ export abstract class DeviceType {
   readonly protection: ProtectionInformation | undefined = undefined
   /** NORMACA: commands may have NACA set, and get an ACA condition for it. */
   readonly normalAca: boolean = true
+
+  /** `commands`, once compiled. */
+  protected table: CommandTable | undefined
+
+  get commandTable(): CommandTable {
+    this.table ??= commandTable(this.commands)
+    return this.table
+  }
+
+  /** A command that isn't in the table. */
+  protected unknownCommand(task: Task): SenseError {
+    return this.commandTable.unknown(task.cdb, task.nexus)
+  }
 
   /** TEST UNIT READY: throws SenseError NOT READY and the like. */
   checkReady(): void {}

@@ -38,6 +38,8 @@ export class InformationalExceptions {
   }
 }
 
+const IN_BACKGROUND: readonly SelfTestCode[] = [SelfTestCode.backgroundShort, SelfTestCode.backgroundExtended]
+
 /** The last one that has ended. */
 const lastInBackground = ({ records }: SelfTests): SelfTestRecord | undefined =>
-  records.find(({ code, result }) => code !== SelfTestCode.default && result !== SelfTestResult.inProgress)
+  records.find(({ code, result }) => IN_BACKGROUND.includes(code) && result !== SelfTestResult.inProgress)

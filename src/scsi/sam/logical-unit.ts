@@ -1,21 +1,24 @@
+import type { Clock } from "../../base/clock.ts"
 import { type Completion, isPromise } from "../../base/completion.ts"
 import { TASK_SET_MAX } from "../../base/limits.ts"
 import { type Log, silentLog } from "../../base/log.ts"
 import { Asc, encodeSense, type Sense, type SenseError } from "../spec/sense.ts"
+import { limitSense } from "../spec/sense-limit.ts"
 import { Status } from "../spec/status.ts"
 import { AbortedTasks, type Answer } from "./aborted-tasks.ts"
 import { hasNaca, type Outcome, statusDuringAca } from "./aca.ts"
 import type { CommandRestriction } from "./command-restriction.ts"
-import { type CommandTable, checkUsage, commandTable } from "./command-table.ts"
+import { checkUsage } from "./command-table.ts"
+import type { CommandTimes } from "./command-times.ts"
 import { Control, UnitAttentionInterlock } from "./control.ts"
 import { Counters } from "./counters.ts"
-import { DeviceType } from "./device-type.ts"
 import { Guests } from "./guest.ts"
 import type { LogicalUnitIdentity } from "./identity.ts"
 import { InformationalExceptions, ReportingMethod } from "./informational-exceptions.ts"
-import { ItlNexus } from "./itl-nexus.ts"
+import type { ItlNexus } from "./itl-nexus.ts"
 import { LogParameters } from "./log-parameters.ts"
 import type { LogicalUnitInventory, Nexus } from "./nexus.ts"
+import { NexusKeeper } from "./nexus-keeper.ts"
 import { Reservation } from "./reservation.ts"
 import { restorePages } from "./saved-pages.ts"
 import { SelfTestResult, SelfTests } from "./self-tests.ts"
@@ -25,13 +28,13 @@ import {
   notSupported,
   overlappedCommands,
   previousStatus,
+  StatusError,
   senseOf,
   unitAttention,
 } from "./task-failures.ts"
 import type { TaskSet } from "./task-set.ts"
 import { TaskSets } from "./task-sets.ts"
 import type { UnitRecords } from "./unit-records.ts"
-import { UnitAttentions } from "./unit-attention.ts"
 
 /**
  * A logical unit: task router, task set and what it keeps per nexus. It may be part of several ScsiTargets; its tasks,
@@ -43,17 +46,20 @@ import { UnitAttentions } from "./unit-attention.ts"
  *
  * A device type is a subclass.
  */
-export abstract class LogicalUnit extends DeviceType {
+export abstract class LogicalUnit extends NexusKeeper {
   readonly identity: LogicalUnitIdentity
   readonly control = new Control()
   readonly counters = new Counters()
   readonly logParameters = new LogParameters(this)
   readonly exceptions = new InformationalExceptions()
-  readonly selfTests = new SelfTests(() => this.exceptionArose())
+  readonly selfTests = new SelfTests({
+    failed: () => this.exceptionArose(),
+    cancel: (run) => this.cancelSelfTest(run),
+  })
   readonly reservation = new Reservation()
   /** Nexuses that have asked for the medium to stay in (PREVENT ALLOW MEDIUM REMOVAL). */
   readonly preventingRemoval = new Set<Nexus>()
-  readonly guests = new Guests((nexus) => this.#itl(nexus))
+  readonly guests = new Guests((nexus) => this.itlOf(nexus))
   /**
    * What it must not forget over a restart; undefined: there is no place to keep it. With saved mode pages there, a device
    * type calls restorePages once it is made.
@@ -63,12 +69,10 @@ export abstract class LogicalUnit extends DeviceType {
   restriction: CommandRestriction | undefined
   /** Where failures that are no answer to the initiator's doing go. Set by the ScsiTarget it is added to. */
   log: Log = silentLog
+  /** By which its times are measured. Set by the ScsiTarget it is added to first. */
+  #clock: Clock | undefined
   readonly #sets: TaskSets
-  readonly #itls = new Map<Nexus, ItlNexus>()
-  /** The target devices it is part of. */
-  readonly #inventories: LogicalUnitInventory[] = []
   readonly #aborted: AbortedTasks
-  #table: CommandTable | undefined
 
   constructor(identity: LogicalUnitIdentity, records?: UnitRecords) {
     super()
@@ -77,80 +81,29 @@ export abstract class LogicalUnit extends DeviceType {
     this.#sets = new TaskSets({
       control: this.control,
       logParameters: this.logParameters,
-      itls: () => this.#itls.values(),
+      itls: () => this.itls.values(),
       run: (task) => this.#run(task),
       finish: (task, outcome) => (outcome ? this.#failed(task, outcome.error) : this.#succeeded(task)),
       clearTasks: (tasks, requester) => this.clearTasks(tasks, requester),
     })
     this.#aborted = new AbortedTasks({
       sets: this.#sets,
-      cancelMedia: (task) => this.cancelMedia(task),
+      cancelMedia: (task) => {
+        this.cancelMedia(task)
+        this.selfTests.abortOf(task)
+      },
       left: (task) => this.#left(task),
     })
   }
 
   // -------------------------------------------------------------------------------------------------- nexuses
 
-  get commandTable(): CommandTable {
-    this.#table ??= commandTable(this.commands)
-    return this.#table
+  protected override taskSetForNexus(): TaskSet {
+    return this.#sets.forNexus()
   }
 
-  /** A command that isn't in the table. */
-  protected unknownCommand(task: Task): SenseError {
-    return this.commandTable.unknown(task.cdb, task.nexus)
-  }
-
-  /** Tasks in the set, aborted ones included until their media operations have ended. */
-  get taskCount(): number {
-    return this.allTasks().length
-  }
-
-  /** All there are, with those that haven't come to the unit yet. */
-  get nexuses(): Iterable<Nexus> {
-    return new Set([
-      ...this.#inventories.flatMap((inventory) => [...inventory.nexuses]),
-      ...this.#itls.keys(),
-    ])
-  }
-
-  /** It has become part of a target device: its nexuses are this unit's. */
-  joinInventory(inventory: LogicalUnitInventory): void {
-    this.#inventories.push(inventory)
-  }
-
-  leaveInventory(inventory: LogicalUnitInventory): void {
-    this.#inventories.splice(this.#inventories.indexOf(inventory), 1)
-  }
-
-  /** `attention`: the unit attention the nexus begins with, whatever it has pending elsewhere. */
-  attachNexus(nexus: Nexus, attention?: number): void {
-    const attentions = new UnitAttentions()
-    if (attention !== undefined) attentions.establish(attention)
-    this.#keep(new ItlNexus(nexus, attentions, this.#sets.forNexus()))
-  }
-
-  #keep(itl: ItlNexus): ItlNexus {
-    this.#itls.set(itl.nexus, itl)
-    itl.nexus.units.add(this)
-    return itl
-  }
-
-  /**
-   * What is kept for a nexus; undefined: it isn't a nexus of this unit. It is made when it's first wanted, so that a
-   * login to a target of thousands of units doesn't cost thousands of them. Until then the nexus has here what
-   * happened to all units alike: `nexus.attentions`.
-   */
-  #itl(nexus: Nexus): ItlNexus | undefined {
-    const itl = this.#itls.get(nexus)
-    if (itl !== undefined || nexus.inventory === undefined) return itl
-    if (!this.#inventories.includes(nexus.inventory)) return undefined
-    return this.#keep(new ItlNexus(nexus, nexus.attentions.copy(), this.#sets.forNexus()))
-  }
-
-  /** I_T nexus loss (SAM-5 §6.3.4). Resolves when no media operation of its tasks runs any more. */
-  detachNexus(nexus: Nexus): Promise<void> {
-    return this.#detach(nexus, undefined)
+  override detachNexus(nexus: Nexus): Promise<void> {
+    return this.#detach(nexus)
   }
 
   /**
@@ -161,55 +114,20 @@ export abstract class LogicalUnit extends DeviceType {
     return this.#detach(nexus, (task) => this.#checkCondition(task, notSupported))
   }
 
-  #detach(nexus: Nexus, answer: Answer | undefined): Promise<void> {
+  #detach(nexus: Nexus, answer?: Answer): Promise<void> {
     const ended = this.#aborted.abort(this.tasksOf(nexus), () => answer)
     for (const set of this.#sets.withAcaOf(nexus)) this.#sets.endAca(set)
-    this.#itls.delete(nexus)
+    this.itls.delete(nexus)
     nexus.units.delete(this)
     this.reservation.lose(nexus)
     this.preventingRemoval.delete(nexus)
     return this.guests.evict(nexus, ended)
   }
 
-  /**
-   * A unit attention condition for every nexus but `except`. `besides`: a target device that sees itself to those of its
-   * nexuses for which nothing is kept here yet.
-   */
-  establishUnitAttention(
-    asc: number,
-    options: { except?: Nexus | undefined; besides?: LogicalUnitInventory | undefined } = {},
-  ): void {
-    for (const inventory of this.#inventories) {
-      if (inventory !== options.besides) for (const nexus of inventory.nexuses) this.#itl(nexus)
-    }
-    for (const itl of this.#itls.values()) {
-      if (itl.nexus !== options.except) itl.attentions.establish(asc)
-    }
-  }
-
-  /** A unit attention condition for one nexus. */
-  establishUnitAttentionFor(nexus: Nexus, asc: number): void {
-    this.#itl(nexus)?.attentions.establish(asc)
-  }
-
-  clearUnitAttention(nexus: Nexus, asc: number): void {
-    this.#itl(nexus)?.attentions.clear(asc)
-  }
-
-  /**
-   * Takes the next unit attention of a nexus, to be reported. REPORTED LUNS DATA HAS CHANGED is then over on the other
-   * units too: it is said once per nexus (LUICLR of VPD page 86h).
-   */
-  takeUnitAttention(nexus: Nexus): number | undefined {
-    const asc = this.#itl(nexus)?.attentions.take()
-    if (asc === Asc.reportedLunsDataHasChanged) nexus.inventory?.clearUnitAttention(nexus, asc)
-    return asc
-  }
-
   // ---------------------------------------------------------------------------------------------------- tasks
 
   commandReceived(task: Task): void {
-    const itl = this.#itls.get(task.nexus) ?? this.#itl(task.nexus)
+    const itl = this.itls.get(task.nexus) ?? this.itlOf(task.nexus)
     if (itl === undefined) {
       task.state = "aborted"
       return task.abort()
@@ -218,7 +136,7 @@ export abstract class LogicalUnit extends DeviceType {
     if (itl.tasks.size > 0 && itl.tasks.has(task.tag)) return this.#overlapped(itl, task)
     const { set } = itl
     task.set = set
-    if (set.size >= TASK_SET_MAX) return this.refuse(task, Status.taskSetFull)
+    if (set.size >= TASK_SET_MAX) return this.#refuse(task, Status.taskSetFull)
     if (set.admitAtOnce(task)) this.#run(task)
     else this.#admit(task, itl, set)
   }
@@ -228,7 +146,7 @@ export abstract class LogicalUnit extends DeviceType {
     const { aca } = set
     if (aca !== undefined) {
       const status = statusDuringAca(task, aca, this.#hasNaca(task), this.control.managementOnly)
-      if (status !== undefined) return this.refuse(task, status)
+      if (status !== undefined) return this.#refuse(task, status)
       if (task.attribute === TaskAttribute.aca) aca.task = task
     } else if (task.attribute === TaskAttribute.aca) {
       return this.#checkCondition(task, acaWithoutAca)
@@ -262,7 +180,7 @@ export abstract class LogicalUnit extends DeviceType {
 
   /** The task router's questions, in the order in which their answers count, then the command itself. */
   #process(task: Task): Completion {
-    const command = (this.#table ?? this.commandTable).find(task.cdb)
+    const command = (this.table ?? this.commandTable).find(task.cdb)
     const { nexus } = task
     const { attentions } = task.itl!
     if (attentions.size > 0 && command?.passesUnitAttention !== true) {
@@ -272,7 +190,7 @@ export abstract class LogicalUnit extends DeviceType {
     if (nexus.restriction !== undefined) this.checkAccess(nexus.restriction, command)
     if (this.restriction !== undefined) this.restriction.check(task, command)
     if (this.reservation.restricts && this.reservation.conflicts(nexus, command, task.cdb)) {
-      return this.refuse(task, Status.reservationConflict)
+      throw new StatusError(Status.reservationConflict, "another nexus holds a reservation")
     }
     checkUsage(command, task.cdb, this)
     return command.execute(task, this)
@@ -287,6 +205,10 @@ export abstract class LogicalUnit extends DeviceType {
 
   #failed(task: Task, error: unknown): void {
     if (task.state !== "executing") return this.#endedMeanwhile(task, { error })
+    if (error instanceof StatusError) {
+      this.#refuse(task, error.status)
+      return this.#left(task)
+    }
     const sense = senseOf(task, error, this.log)
     this.counters.failed(sense.key, this.commandTable.find(task.cdb))
     this.#checkCondition(task, sense)
@@ -310,7 +232,9 @@ export abstract class LogicalUnit extends DeviceType {
   }
 
   #leftBehind(set: TaskSet): void {
-    if (set.watched) this.#compareThresholds()
+    // RLEC of the control mode page: everyone hears of a log parameter that meets its threshold.
+    const met = set.watched && this.logParameters.exceeded()
+    if (met && this.control.reportLogExceptions) this.establishUnitAttention(Asc.thresholdConditionMet)
     this.#sets.dispatch(set)
   }
 
@@ -320,44 +244,47 @@ export abstract class LogicalUnit extends DeviceType {
     return unitAttention(asc, this.unitAttentionDetail(asc))
   }
 
-  /** RLEC of the control mode page: everyone hears of a log parameter that meets its threshold. */
-  #compareThresholds(): void {
-    if (!this.logParameters.exceeded() || !this.control.reportLogExceptions) return
-    this.establishUnitAttention(Asc.thresholdConditionMet)
-  }
-
   /**
    * Ends a task with BUSY, TASK SET FULL, ACA ACTIVE or RESERVATION CONFLICT; with UA_INTLCK_CTRL 11b its nexus is to ask
    * why before it goes on (SPC-4 §7.5.8).
    */
-  refuse(task: Task, status: Status): void {
-    if (task.state === "received") task.state = "complete"
+  #refuse(task: Task, status: Status): void {
+    task.state = "complete"
     task.sendCommandComplete(status)
     const asc = previousStatus[status]
-    if (asc === undefined) return
-    if (this.control.unitAttentionInterlock !== UnitAttentionInterlock.requestedWithStatus) return
-    this.establishUnitAttentionFor(task.nexus, asc)
+    const told = this.control.unitAttentionInterlock === UnitAttentionInterlock.requestedWithStatus
+    if (told && asc !== undefined) this.establishUnitAttentionFor(task.nexus, asc)
   }
 
   #checkCondition(task: Task, sense: Sense): void {
     task.state = "complete"
-    task.sendCommandComplete(Status.checkCondition, encodeSense(sense, this.control.senseFormat))
+    const { senseFormat, senseBytesMax } = this.control
+    task.sendCommandComplete(
+      Status.checkCondition,
+      limitSense(encodeSense(sense, senseFormat), senseBytesMax),
+    )
+  }
+
+  get times(): CommandTimes | undefined {
+    return this.#sets.times
+  }
+
+  /** From now on; a unit that is part of no target has no time. */
+  measureTimes(): void {
+    if (this.#clock) this.#sets.measureBy(this.#clock)
+  }
+
+  startClock(clock: Clock): void {
+    this.#clock ??= clock
+    this.selfTests.startClock(clock)
   }
 
   // ------------------------------------------------------------------------------------------------- aborting
 
-  taskOf(nexus: Nexus, tag: number): Task | undefined {
-    return this.#itls.get(nexus)?.tasks.get(tag)
-  }
-
-  tasksOf(nexus: Nexus): Task[] {
-    return [...(this.#itls.get(nexus)?.tasks.values() ?? [])]
-  }
-
   /** All there are, with those of nexuses that are gone. */
   allTasks(): Task[] {
     const tasks = new Set(this.#aborted.executing)
-    for (const itl of this.#itls.values()) for (const task of itl.tasks.values()) tasks.add(task)
+    for (const itl of this.itls.values()) for (const task of itl.tasks.values()) tasks.add(task)
     return [...tasks]
   }
 
@@ -391,8 +318,10 @@ export abstract class LogicalUnit extends DeviceType {
   }
 
   /**
-   * Ends all tasks but those spared with CHECK CONDITION; their media operations may go on for a while, but nothing new
-   * is begun for them. Resolves when the media operations of all have ended, of those aborted before, too.
+   * Ends all tasks but those spared with CHECK CONDITION: the medium is gone, or is being sanitized or formatted. Their media
+   * operations may go on for a while, but nothing new is begun for them. QERR has nothing left to say, since only those are
+   * spared that must go on (the command itself, or what is allowed during it), and no ACA condition may hold it up. Resolves
+   * when the media operations of all have ended, of those aborted before, too.
    */
   terminateTasks(sense: Sense, spared: (task: Task) => boolean): Promise<void> {
     const tasks = this.allTasks().filter((task) => !spared(task))
@@ -417,7 +346,6 @@ export abstract class LogicalUnit extends DeviceType {
     this.#sets.arrange()
   }
 
-  /** Some task set has an ACA condition. */
   get hasAca(): boolean {
     return this.#sets.hasAca
   }
@@ -428,7 +356,7 @@ export abstract class LogicalUnit extends DeviceType {
    */
   clearAca(nexus: Nexus): Promise<void> | undefined {
     const sets = this.#sets.withAcaOf(nexus)
-    if (sets.length === 0 && this.#itl(nexus)?.set.aca !== undefined) return undefined
+    if (sets.length === 0 && this.itlOf(nexus)?.set.aca !== undefined) return undefined
     const ended = this.abortTasks(sets.flatMap((set) => set.aca!.task ?? []))
     for (const set of sets) this.#sets.endAca(set)
     return ended
@@ -440,16 +368,9 @@ export abstract class LogicalUnit extends DeviceType {
 
   /** An informational exception may be pending that wasn't: those who want to hear of it do (MRIE 2h). */
   exceptionArose(): void {
-    if (this.exceptions.method !== ReportingMethod.unitAttention) return
+    const told = this.exceptions.method === ReportingMethod.unitAttention
     const asc = this.exceptions.pending(this.selfTests)
-    if (asc !== undefined) this.establishUnitAttention(asc)
-  }
-
-  /** Ends the self-test in the background. False: there is none. */
-  abortSelfTest(result: SelfTestResult): boolean {
-    const run = this.selfTests.abort(result)
-    if (run) this.cancelSelfTest(run)
-    return run !== undefined
+    if (told && asc !== undefined) this.establishUnitAttention(asc)
   }
 
   // ---------------------------------------------------------------------------------------------------- reset
@@ -463,7 +384,7 @@ export abstract class LogicalUnit extends DeviceType {
     for (const set of this.#sets.withAcaOf()) this.#sets.endAca(set)
     this.reservation.clear()
     this.preventingRemoval.clear()
-    this.abortSelfTest(SelfTestResult.abortedOtherwise)
+    this.selfTests.abort(SelfTestResult.abortedOtherwise)
     this.logParameters.resetAll(this.logPages)
     this.control.reset()
     this.exceptions.reset()

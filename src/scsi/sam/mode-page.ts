@@ -17,6 +17,8 @@ export interface ModePage<Unit extends LogicalUnit = LogicalUnit> {
   current(unit: Unit): Uint8Array
   /** What a reset brings back. */
   defaults(unit: Unit): Uint8Array
+  /** What stands for saved values that can't be read any more. Absent: the defaults, since they protect no less. */
+  cautious?(unit: Unit): Uint8Array
   /** The bits MODE SELECT may change, as a mask. Absent: none. */
   changeable?(unit: Unit): Uint8Array
   /** Throws SenseError for values that can't be set; `at` is where the page's values begin in the parameter list. */

@@ -1,5 +1,6 @@
 import type { AccessRestriction } from "./access-restriction.ts"
 import type { LogicalUnit } from "./logical-unit.ts"
+import type { NexusKeeper } from "./nexus-keeper.ts"
 import type { TargetPortGroups } from "./target-port-groups.ts"
 import { UnitAttentions } from "./unit-attention.ts"
 
@@ -54,7 +55,7 @@ export class Nexus {
   /** The conditions that are pending at each unit that keeps nothing for it yet: see LogicalUnit's `#itl`. */
   readonly attentions = new UnitAttentions()
   /** The units that keep something for it. */
-  readonly units = new Set<LogicalUnit>()
+  readonly units = new Set<NexusKeeper>()
 
   constructor(identity: NexusIdentity) {
     this.identity = identity

@@ -9,7 +9,7 @@ import type { Task } from "./task.ts"
 /** DESC of REQUEST SENSE: which format the data comes in, whatever the control mode page says. */
 const DESC = 0x01
 
-/** What there is to tell while a self-test runs in the background (SPC-4 §5.14.4). */
+/** What there is to tell while a self-test runs (SPC-4 §5.15.4.4). */
 export const selfTestInProgress = ({ progress }: SelfTestRun): Sense => ({
   key: SenseKey.notReady,
   asc: Asc.selfTestInProgress,

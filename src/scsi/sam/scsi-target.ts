@@ -90,7 +90,7 @@ export class ScsiTarget implements LogicalUnitInventory {
       throw new SanletError("ERR_LUN_IN_USE", `the unit is LUN ${other} of this target already`)
     void unit.commandTable // compiled now, so that a faulty one isn't found by the first command
     if (unit.log === silentLog) unit.log = this.#log
-    unit.selfTests.startClock(this.#clock)
+    unit.startClock(this.#clock)
     for (const nexus of this.#nexuses) {
       this.#establish(nexus, Asc.reportedLunsDataHasChanged)
       unit.attachNexus(nexus, BEGINNING)

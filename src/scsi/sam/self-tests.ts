@@ -9,6 +9,8 @@ export const SelfTestCode = {
   backgroundShort: 1,
   backgroundExtended: 2,
   abortBackground: 4,
+  foregroundShort: 5,
+  foregroundExtended: 6,
 } as const
 export type SelfTestCode = (typeof SelfTestCode)[keyof typeof SelfTestCode]
 
@@ -50,20 +52,34 @@ export class SelfTestRun {
 
 const MS_PER_HOUR = 3_600_000
 
-/** The self-tests of a logical unit: the one in the background, and what became of the last ones. */
+/** What self-tests need of their logical unit. */
+export interface SelfTestsUser {
+  /** One in the background has failed. */
+  failed(): void
+  /** Ends what waits on the medium on behalf of one that was aborted. */
+  cancel(run: SelfTestRun): void
+}
+
+interface Going {
+  readonly run: SelfTestRun
+  readonly record: SelfTestRecord
+}
+
+/** The self-tests of a logical unit: those that go on, and what became of the last ones. */
 export class SelfTests {
   /** Set when the unit is added to a target: its hours are counted from then on. */
   #clock: Clock | undefined
   #sinceMs = 0
   /** The newest first. */
   readonly records: SelfTestRecord[] = []
-  #background: { readonly run: SelfTestRun; readonly record: SelfTestRecord } | undefined
+  #background: Going | undefined
+  /** By what waits for the end. */
+  readonly #foreground = new Map<object, Going>()
 
-  readonly #onFailure: () => void
+  readonly #user: SelfTestsUser
 
-  /** `onFailure`: a test has failed in the background. */
-  constructor(onFailure: () => void) {
-    this.#onFailure = onFailure
+  constructor(user: SelfTestsUser) {
+    this.#user = user
   }
 
   startClock(clock: Clock): void {
@@ -77,15 +93,27 @@ export class SelfTests {
     return this.#background?.run
   }
 
-  /** Runs a test whose end the command waits for. Throws and rejects with SenseError HARDWARE ERROR when it fails. */
-  async inForeground(test: (run: SelfTestRun) => Completion): Promise<void> {
-    const record = this.#record(SelfTestCode.default)
+  /**
+   * Runs a test whose end the command waits for. Throws and rejects with SenseError HARDWARE ERROR when it fails. The result is
+   * there before the command ends (SPC-4 table 106).
+   */
+  async inForeground(
+    task: object,
+    code: SelfTestCode,
+    test: (run: SelfTestRun) => Completion,
+  ): Promise<void> {
+    const run = new SelfTestRun(code === SelfTestCode.foregroundExtended, this.#clock)
+    const record = this.#record(code)
+    this.#foreground.set(task, { run, record })
     try {
-      await test(new SelfTestRun(false, this.#clock))
-      this.#end(record, SelfTestResult.passed)
+      await test(run)
+      if (!run.aborted) this.#end(record, SelfTestResult.passed)
     } catch (error) {
+      if (run.aborted) return
       this.#failed(record, error)
       throw error instanceof SenseError ? failedSelfTest(error) : error
+    } finally {
+      this.#foreground.delete(task)
     }
   }
 
@@ -101,7 +129,7 @@ export class SelfTests {
         (error: unknown) => {
           if (run.aborted) return
           this.#failed(record, error)
-          this.#onFailure()
+          this.#user.failed()
         },
       )
       .finally(() => {
@@ -115,14 +143,24 @@ export class SelfTests {
     this.records.splice(0, this.records.length, ...going)
   }
 
-  /** Ends the test in the background; undefined: there is none. */
-  abort(result: SelfTestResult): SelfTestRun | undefined {
-    if (this.#background === undefined) return undefined
-    const { run, record } = this.#background
-    run.aborted = true
+  /** Ends the test in the background. False: there is none. */
+  abort(result: SelfTestResult): boolean {
+    const going = this.#background
     this.#background = undefined
+    if (going) this.#abort(going, result)
+    return going !== undefined
+  }
+
+  /** Ends the test that this command waits for, if there is one. */
+  abortOf(task: object): void {
+    const going = this.#foreground.get(task)
+    if (going) this.#abort(going, SelfTestResult.abortedOtherwise)
+  }
+
+  #abort({ run, record }: Going, result: SelfTestResult): void {
+    run.aborted = true
     this.#end(record, result)
-    return run
+    this.#user.cancel(run)
   }
 
   #record(code: SelfTestCode): SelfTestRecord {

@@ -40,6 +40,19 @@ export function senseOf(task: Task, error: unknown, log: Log): Sense {
   return internalFailure
 }
 
+/**
+ * Ends a command with a status that is neither GOOD nor CHECK CONDITION. Thrown like a SenseError, since a command that an ACA
+ * condition blocks meanwhile is not to answer before that is cleared.
+ */
+export class StatusError extends SanletError {
+  readonly status: Status
+
+  constructor(status: Status, message: string) {
+    super("ERR_STATUS", message)
+    this.status = status
+  }
+}
+
 /** The unit attention that tells of a status (UA_INTLCK_CTRL 11b). */
 export const previousStatus: Readonly<Record<number, number>> = {
   [Status.busy]: Asc.previousBusyStatus,

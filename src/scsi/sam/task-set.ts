@@ -1,4 +1,5 @@
 import type { Aca } from "./aca.ts"
+import type { CommandTimes } from "./command-times.ts"
 import { type Task, TaskAttribute } from "./task.ts"
 
 /**
@@ -17,12 +18,13 @@ export class TaskSet {
   #executing = 0
   /** Its tasks are being set going: no need to begin with it again. */
   dispatching = false
-  /** What a SIMPLE task has to look at: HEAD OF QUEUE and ORDERED tasks, and one for each of the two below. */
+  /** What a SIMPLE task has to look at: HEAD OF QUEUE and ORDERED tasks, and one for each of the three below. */
   #obstacles = 0
   /** What whoever leaves has to look at: tasks that wait, and one if it is watched. */
   concerns = 0
   #aca: Aca | undefined
   #restricted = false
+  #times: CommandTimes | undefined
   #watched = false
   #headsOfQueue = 0
   /** Those that run, and those that wait too. */
@@ -71,6 +73,12 @@ export class TaskSet {
     this.#restricted = restricted
   }
 
+  /** What measures how long its tasks are there; undefined, as nearly always: nobody wants to know. */
+  set times(times: CommandTimes | undefined) {
+    if (this.#times === undefined && times !== undefined) this.#obstacles++
+    this.#times = times
+  }
+
   /** Takes in a SIMPLE task that nothing stands in the way of. False: ask `admit`. */
   admitAtOnce(task: Task): boolean {
     if (this.#obstacles > 0 || task.attribute > TaskAttribute.simple) return false
@@ -81,6 +89,7 @@ export class TaskSet {
   /** Takes a task in. Returns whether it runs at once; if not, `next` will give it. `unordered`: it waits for nothing. */
   admit(task: Task, unordered = false): boolean {
     const { attribute } = task
+    this.#times?.entered(task)
     if (attribute === TaskAttribute.headOfQueue) {
       this.#obstacles++
       this.#headsOfQueue++
@@ -134,6 +143,7 @@ export class TaskSet {
 
   /** Takes out a task that waits. */
   remove(task: Task): void {
+    this.#times?.left(task)
     this.#dormant.splice(this.#dormant.indexOf(task), 1)
     this.concerns--
     if (task.attribute !== TaskAttribute.ordered) return
@@ -149,6 +159,7 @@ export class TaskSet {
   }
 
   #lift(task: Task): void {
+    this.#times?.left(task)
     switch (task.attribute) {
       case TaskAttribute.headOfQueue:
         this.#headsOfQueue--

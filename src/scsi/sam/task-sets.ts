@@ -1,4 +1,6 @@
+import type { Clock } from "../../base/clock.ts"
 import type { Outcome } from "./aca.ts"
+import { CommandTimes } from "./command-times.ts"
 import { type Control, QueueErrorManagement } from "./control.ts"
 import type { ItlNexus } from "./itl-nexus.ts"
 import type { Nexus } from "./nexus.ts"
@@ -22,6 +24,7 @@ export class TaskSets {
   readonly #user: TaskSetsUser
   /** That of all nexuses; not used while each has its own. */
   readonly #shared = new TaskSet()
+  #times: CommandTimes | undefined
   readonly #withAca = new Set<TaskSet>()
   /** Blocked tasks whose execution has ended, in that order: how. */
   readonly #held = new Map<Task, Outcome>()
@@ -55,7 +58,24 @@ export class TaskSets {
   #arranged(set: TaskSet): TaskSet {
     set.restricted = this.#user.control.restrictedReordering
     set.watched = this.#user.logParameters.comparing > 0
+    set.times = this.#times
     return set
+  }
+
+  /** Undefined: they aren't measured. */
+  get times(): CommandTimes | undefined {
+    return this.#times
+  }
+
+  /** From now on. */
+  measureBy(clock: Clock): void {
+    if (this.#times !== undefined) return
+    const sets = new Set([this.#shared])
+    for (const { set } of this.#user.itls()) sets.add(set)
+    let present = 0
+    for (const set of sets) present += set.size
+    this.#times = new CommandTimes(clock, present)
+    this.arrange()
   }
 
   /** Has those that waited run, as far as they may. */

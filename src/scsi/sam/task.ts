@@ -90,7 +90,7 @@ export abstract class Task {
 
   /**
    * Ends the task. `sense` is sense data as in §4.5 of SPC-4, already in the format the nexus gets. The first call
-   * counts; later ones do nothing: a command that has sent a status of its own returns, and gets GOOD sent after it.
+   * counts; later ones do nothing.
    */
   abstract sendCommandComplete(status: number, sense?: Uint8Array): void
 

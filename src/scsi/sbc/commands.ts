@@ -4,6 +4,7 @@ import { WriteSameBit } from "../cdb/block.ts"
 import { u16, u32 } from "../cdb/fields.ts"
 import type { Command } from "../sam/command.ts"
 import type { Task } from "../sam/task.ts"
+import { all, none } from "../sam/usage.ts"
 import { identifyingInformationCommands, spcCommands } from "../spc/index.ts"
 import { OperationCode, ServiceActionIn16 } from "../spec/operation-code.ts"
 import { preFetch, synchronizeCache } from "./cache.ts"
@@ -39,7 +40,6 @@ interface Family {
 
 /** GROUP NUMBER is accepted and ignored: there is no grouping function. */
 const GROUP = 0x1f
-const ALL = 0xff
 const DPO = 0x10
 const FUA = 0x08 | 0x02 // with FUA_NV
 const BYTCHK = 0x06
@@ -48,7 +48,7 @@ const BYTCHK = 0x06
 const sixByte = (opcode: number, { name, access, run }: Family): DiskCommand => ({
   name: `${name} (6)`,
   opcode,
-  usage: [opcode, 0x1f, ALL, ALL, ALL, 0],
+  usage: [opcode, 0x1f, ...all(3), 0],
   access,
   execute: (task, unit) => {
     const { cdb } = task
@@ -59,7 +59,7 @@ const sixByte = (opcode: number, { name, access, run }: Family): DiskCommand => 
 const tenByte = (opcode: number, { name, access, flags, run }: Family): DiskCommand => ({
   name: `${name} (10)`,
   opcode,
-  usage: [opcode, flags, ALL, ALL, ALL, ALL, GROUP, ALL, ALL, 0],
+  usage: [opcode, flags, ...all(4), GROUP, ...all(2), 0],
   access,
   execute: (task, unit) => {
     const { cdb } = task
@@ -70,7 +70,7 @@ const tenByte = (opcode: number, { name, access, flags, run }: Family): DiskComm
 const twelveByte = (opcode: number, { name, access, flags, run }: Family): DiskCommand => ({
   name: `${name} (12)`,
   opcode,
-  usage: [opcode, flags, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, GROUP, 0],
+  usage: [opcode, flags, ...all(8), GROUP, 0],
   access,
   execute: (task, unit) => {
     const { cdb } = task
@@ -81,7 +81,7 @@ const twelveByte = (opcode: number, { name, access, flags, run }: Family): DiskC
 const sixteenByte = (opcode: number, { name, access, flags, run }: Family): DiskCommand => ({
   name: `${name} (16)`,
   opcode,
-  usage: [opcode, flags, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL, GROUP, 0],
+  usage: [opcode, flags, ...all(12), GROUP, 0],
   access,
   execute: (task, unit) => {
     const { cdb } = task
@@ -130,99 +130,44 @@ const transferCommands: readonly DiskCommand[] = [
   sixteenByte(OperationCode.preFetch16, preFetchFamily),
 ]
 
+const { serviceActionIn16 } = OperationCode
+const { byte1, byte3, byte4 } = StartStopUsage
+
 const otherCommands: readonly DiskCommand[] = [
   {
     name: "COMPARE AND WRITE",
     opcode: OperationCode.compareAndWrite,
-    usage: [
-      OperationCode.compareAndWrite,
-      DPO | FUA,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      0,
-      0,
-      0,
-      ALL,
-      GROUP,
-      0,
-    ],
+    usage: [OperationCode.compareAndWrite, DPO | FUA, ...all(8), ...none(3), ...all(1), GROUP, 0],
     access: "write",
     execute: compareAndWrite,
   },
   {
     name: "START STOP UNIT",
     opcode: OperationCode.startStopUnit,
-    usage: [
-      OperationCode.startStopUnit,
-      StartStopUsage.byte1,
-      0,
-      StartStopUsage.byte3,
-      StartStopUsage.byte4,
-      0,
-    ],
+    usage: [OperationCode.startStopUnit, byte1, 0, byte3, byte4, 0],
     access: "none",
     execute: startStopUnit,
   },
   {
     name: "READ CAPACITY (10)",
     opcode: OperationCode.readCapacity10,
-    usage: [OperationCode.readCapacity10, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    usage: [OperationCode.readCapacity10, ...none(9)],
     access: "none",
     execute: readCapacity10,
   },
   {
     name: "READ CAPACITY (16)",
-    opcode: OperationCode.serviceActionIn16,
+    opcode: serviceActionIn16,
     serviceAction: ServiceActionIn16.readCapacity16,
-    usage: [
-      OperationCode.serviceActionIn16,
-      ServiceActionIn16.readCapacity16,
-      0,
-      0,
-      0,
-      0,
-      0,
-      0,
-      0,
-      0,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      0,
-      0,
-    ],
+    usage: [serviceActionIn16, ServiceActionIn16.readCapacity16, ...none(8), ...all(4), 0, 0],
     access: "none",
     execute: readCapacity16,
   },
   {
     name: "GET LBA STATUS",
-    opcode: OperationCode.serviceActionIn16,
+    opcode: serviceActionIn16,
     serviceAction: ServiceActionIn16.getLbaStatus,
-    usage: [
-      OperationCode.serviceActionIn16,
-      ServiceActionIn16.getLbaStatus,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      ALL,
-      0,
-      0,
-    ],
+    usage: [serviceActionIn16, ServiceActionIn16.getLbaStatus, ...all(12), 0, 0],
     access: "read",
     execute: getLbaStatus,
   },
@@ -247,7 +192,7 @@ const thinCommands: readonly DiskCommand[] = [
   {
     name: "UNMAP",
     opcode: OperationCode.unmap,
-    usage: [OperationCode.unmap, 0, 0, 0, 0, 0, GROUP, ALL, ALL, 0],
+    usage: [OperationCode.unmap, ...none(5), GROUP, ...all(2), 0],
     access: "write",
     execute: unmap,
   },
@@ -256,24 +201,7 @@ const thinCommands: readonly DiskCommand[] = [
 const writeAtomicCommand: DiskCommand = {
   name: "WRITE ATOMIC (16)",
   opcode: OperationCode.writeAtomic16,
-  usage: [
-    OperationCode.writeAtomic16,
-    DPO | 0x08,
-    ALL,
-    ALL,
-    ALL,
-    ALL,
-    ALL,
-    ALL,
-    ALL,
-    ALL,
-    0,
-    0,
-    ALL,
-    ALL,
-    GROUP,
-    0,
-  ],
+  usage: [OperationCode.writeAtomic16, DPO | 0x08, ...all(8), 0, 0, ...all(2), GROUP, 0],
   access: "write",
   execute: writeAtomic,
 }

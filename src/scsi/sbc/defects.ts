@@ -5,6 +5,7 @@ import type { Command } from "../sam/command.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import { parameterListLengthError, receiveParameterList, sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
+import { all } from "../sam/usage.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 import type { DiskUnit } from "./disk-unit.ts"
@@ -114,7 +115,7 @@ export const defectCommands: readonly Command<DiskUnit>[] = [
     // ADDRESS DESCRIPTOR INDEX: whichever it is, nothing comes from there on. GENERATION CODE 0: the list never changes.
     name: "READ DEFECT DATA (12)",
     opcode: OperationCode.readDefectData12,
-    usage: [OperationCode.readDefectData12, LISTS | FORMAT, ...new Array<number>(8).fill(0xff), 0, 0],
+    usage: [OperationCode.readDefectData12, LISTS | FORMAT, ...all(8), 0, 0],
     access: "read",
     execute: (task, unit) => readDefectData(task, unit, 1, 8, u32(task.cdb, 6)),
   },

@@ -4,7 +4,6 @@ import { PROTECTION_BYTES } from "../../backstore/protection/tuple.ts"
 import { noMedium } from "../../backstore/no-medium.ts"
 import { type Clock, systemClock } from "../../base/clock.ts"
 import type { Completion } from "../../base/completion.ts"
-import { SanletError } from "../../base/errors.ts"
 import {
   ATOMIC_WRITE_BYTES_MAX,
   COMMAND_TRANSFER_BYTES_MAX,
@@ -12,6 +11,7 @@ import {
   TRANSFER_STEP_BYTES,
   WRITE_SAME_BYTES_MAX,
 } from "../../base/limits.ts"
+import type { Log } from "../../base/log.ts"
 import { type Random, systemRandom } from "../../base/random.ts"
 import { invalidFieldInCdb, invalidFieldInParameterList } from "../sam/field-error.ts"
 import type { Command } from "../sam/command.ts"
@@ -19,13 +19,14 @@ import { LogicalUnit } from "../sam/logical-unit.ts"
 import type { LogPage } from "../sam/log-page.ts"
 import type { ModePage } from "../sam/mode-page.ts"
 import type { ReservationStore } from "../sam/reservation-store.ts"
-import { restorePages } from "../sam/saved-pages.ts"
+import { damagedPages, restorePages } from "../sam/saved-pages.ts"
 import type { SelfTestRun } from "../sam/self-tests.ts"
 import type { Task } from "../sam/task.ts"
 import { type UnitRecords, VolatileRecords } from "../sam/unit-records.ts"
 import { Asc, type Sense, type SenseDetail, SenseError, SenseKey } from "../spec/sense.ts"
 import { diskCommands } from "./commands.ts"
 import { CopyManager } from "./copy/copy-manager.ts"
+import { checkDevice, checkOptions } from "./disk-checks.ts"
 import { lengthFieldOf } from "./fields.ts"
 import { completeIdentity, type DiskIdentity } from "./identity.ts"
 import { Medium } from "./medium.ts"
@@ -74,6 +75,8 @@ export interface DiskUnitOptions {
   readonly undoLog?: UndoLog
   /** By which ROD tokens expire, sanitize operations take their pauses, and thresholds are looked at. */
   readonly clock?: Clock
+  /** Where it tells of what it takes up again; later that of its ScsiTarget, unless there is one. */
+  readonly log?: Log
 }
 
 /** What VPD page B0h tells initiators, in logical blocks. */
@@ -181,7 +184,9 @@ export class DiskUnit extends LogicalUnit {
     const countable = this.thin && !this.removable && device.usedBytes !== undefined
     this.threshold = countable ? new ProvisioningThreshold(this, clock) : undefined
     this.modePages = diskModePages(countable)
+    if (options.log) this.log = options.log
     restorePages(this)
+    tellOfDamage(this)
     this.operations = new MediumOperations(this, options.records ?? new VolatileRecords(), clock)
     this.operations.resume()
   }
@@ -373,51 +378,18 @@ const compareAndWriteBlocks = ({ blockBytes, protection }: DiskUnit): number => 
   return Math.min(255, Math.floor(TRANSFER_STEP_BYTES / 2 / transferredBytes))
 }
 
+function tellOfDamage(unit: DiskUnit): void {
+  const pages = damagedPages(unit)
+  if (pages.length === 0) return
+  unit.log.error(
+    { device: unit.device.name, pages: pages.join(" ") },
+    "saved mode pages can't be read: the disk is write-protected by software and written through until they are saved anew",
+  )
+}
+
 const stoppedUnit = (): SenseError =>
   new SenseError(
     SenseKey.notReady,
     Asc.logicalUnitNotReadyInitializingCommandRequired,
     "the unit is stopped: START STOP UNIT starts it",
   )
-
-function checkOptions(unit: DiskUnit, device: BlockDevice): void {
-  const { blockBytes, physicalBlockExponent, rotationRate } = unit
-  const wrong = (message: string) => wrongOption(device, message)
-  if (blockBytes !== 512 && blockBytes !== 2048 && blockBytes !== 4096)
-    throw wrong(`a logical block has 512, 2048 or 4096 bytes, not ${blockBytes}`)
-  if (isProtected(device) && device.blockBytes !== blockBytes) {
-    throw wrong(
-      `it keeps protection information with blocks of ${device.blockBytes} bytes, not ${blockBytes}`,
-    )
-  }
-  if (isProtected(device) && unit.removable)
-    throw wrong("a removable disk can't have protection information: another medium may have none")
-  if (!Number.isInteger(physicalBlockExponent) || physicalBlockExponent < 0 || physicalBlockExponent > 15) {
-    throw wrong(`the physical block exponent is 0 to 15, not ${physicalBlockExponent}`)
-  }
-  if (rotationRate !== 1 && !(rotationRate >= 1025 && rotationRate <= 65534)) {
-    throw wrong(`the rotation rate is 1 (none) or 1025 to 65534, not ${rotationRate}`)
-  }
-  if (device !== noMedium) checkDevice(unit, device)
-  else if (!unit.removable) throw wrong("only a removable disk can do without")
-}
-
-function checkDevice({ blockBytes, thin, removable }: DiskUnit, device: BlockDevice): void {
-  const { alignmentBytes, discard, readOnly } = device.features
-  if (blockBytes % alignmentBytes !== 0) {
-    throw wrongOption(
-      device,
-      `logical blocks of ${blockBytes} bytes don't fit its alignment of ${alignmentBytes}`,
-    )
-  }
-  if (device.sizeBytes < blockBytes) {
-    throw wrongOption(device, `it is shorter than one block of ${blockBytes} bytes`)
-  }
-  // A medium that can't be written is told so of UNMAP, too.
-  if (thin && !discard && !(removable && readOnly)) {
-    throw wrongOption(device, "it can't give space back, so it can't be thin")
-  }
-}
-
-const wrongOption = (device: BlockDevice, message: string): SanletError =>
-  new SanletError("ERR_DISK_OPTION", `${device.name}: ${message}`)

@@ -1,5 +1,6 @@
 import { EXTENTS_MAX } from "../../base/limits.ts"
 import { putU32 } from "../cdb/fields.ts"
+import type { CommandTimes } from "../sam/command-times.ts"
 import type { ListParameter, LogCounter, LogPage } from "../sam/log-page.ts"
 import type { Task } from "../sam/task.ts"
 import { spcLogPages } from "../spc/index.ts"
@@ -55,12 +56,23 @@ const startStopCyclesPage: LogPage<DiskUnit> = {
 
 const counter = (count: LogCounter<DiskUnit>["count"]): LogCounter<DiskUnit> => ({ bytes: 8, count })
 const notKept = counter(() => 0)
+/** One interval is 10 to the power of -6 seconds. */
+const INTERVAL = { exponent: 6, integer: 1, perMs: 1000 } as const
+const interval = (ms: (times: CommandTimes) => number): LogCounter<DiskUnit> =>
+  counter(({ times }) => (times === undefined ? 0 : Math.floor(ms(times) * INTERVAL.perMs)))
 const IDLE_TIME = 0x0002
 const TIME_INTERVAL = 0x0003
 
+function timeInterval(): ListParameter {
+  const value = new Uint8Array(8)
+  putU32(value, 0, INTERVAL.exponent)
+  putU32(value, 4, INTERVAL.integer)
+  return binary(TIME_INTERVAL, value)
+}
+
 /**
- * General Statistics and Performance (SPC-4 §7.3.6). Time isn't measured, since that would cost every command: a time
- * interval is 0 seconds, and there have been none. READ (6) and WRITE (6), which SPC-4 has forgotten, count as well.
+ * General Statistics and Performance (SPC-4 §7.3.6). Times are measured from when somebody first asks for them, since that costs
+ * every command. Weights are 0: there are no command priorities. READ (6) and WRITE (6), which SPC-4 has forgotten, count as well.
  */
 const statisticsPage: LogPage<DiskUnit> = {
   code: 0x19,
@@ -73,15 +85,18 @@ const statisticsPage: LogPage<DiskUnit> = {
         counter(({ counters }) => counters.writeCommands),
         counter(({ counters, blockBytes }) => Math.floor(counters.writtenBytes / blockBytes)),
         counter(({ counters, blockBytes }) => Math.floor(counters.readBytes / blockBytes)),
-        notKept,
-        notKept,
+        interval((times) => times.readMs),
+        interval((times) => times.writeMs),
         notKept,
         notKept,
       ],
     },
-    { code: IDLE_TIME, bounded: false, counters: [notKept] },
+    { code: IDLE_TIME, bounded: false, counters: [interval((times) => times.idleMs)] },
   ],
-  list: () => [binary(TIME_INTERVAL, new Uint8Array(8))],
+  list: (unit) => {
+    unit.measureTimes()
+    return [timeInterval()]
+  },
 }
 
 /** The log pages of a disk, by rising code. */

@@ -86,7 +86,7 @@ export class MediumOperations implements CommandRestriction {
       throw notRemembered(error)
     }
     const allowed = mark.operation === "sanitize" ? allowedDuringSanitize : allowedDuringFormat
-    this.#unit.abortSelfTest(SelfTestResult.abortedOtherwise)
+    this.#unit.selfTests.abort(SelfTestResult.abortedOtherwise)
     void this.#unit.terminateTasks(inProgress(mark, 0), (other) => other === task || allowed(other.cdb))
     const ended = this.#run(mark)
     if (immediate || task.state === "aborted") return

@@ -49,6 +49,7 @@ const cachingPage: ModePage<DiskUnit> = {
   bytes: CACHING_BYTES,
   current: (unit) => caching(unit.writeCacheEnabled),
   defaults: (unit) => caching(unit.writeCacheDefault),
+  cautious: () => caching(false),
   changeable: (unit) => caching(unit.device.features.writeCache),
   select: (unit, page, task): Completion => {
     const enable = (page[0]! & WCE) !== 0

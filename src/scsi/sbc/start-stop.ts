@@ -23,7 +23,7 @@ export function startStopUnit(task: Task, unit: DiskUnit): Completion {
   const modifier = cdb[3]! & 0x0f
   if (modifier !== 0) throw invalidFieldInCdb("no POWER CONDITION MODIFIER is known", 3, 3)
   const flush = (cdb[4]! & NO_FLUSH) === 0
-  unit.abortSelfTest(SelfTestResult.abortedOtherwise) // SPC-4 table 105
+  unit.selfTests.abort(SelfTestResult.abortedOtherwise) // SPC-4 table 105
   switch (condition) {
     case PowerCondition.startValid:
       if ((cdb[4]! & LOEJ) !== 0) return moveTray(task, unit)

@@ -172,7 +172,7 @@ export class Tray {
   /** What is under way ends as what comes later does. START STOP UNIT goes on: it is this movement, or waits for it. */
   async #endTasks(): Promise<void> {
     const unit = this.#unit
-    unit.abortSelfTest(SelfTestResult.abortedOtherwise)
+    unit.selfTests.abort(SelfTestResult.abortedOtherwise)
     const moves = ({ cdb }: Task): boolean => cdb[0] === OperationCode.startStopUnit
     const ended = unit.guests.evict(undefined, unit.terminateTasks(this.notPresent(), moves))
     // An initiator that owes a task its data doesn't hold up the tray for ever.

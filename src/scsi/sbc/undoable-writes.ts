@@ -107,19 +107,41 @@ export class UndoableWrites {
  */
 export async function rollBack(device: BlockDevice, log: UndoLog): Promise<void> {
   if (log.pending === undefined) return
-  const { offsetBytes, lengthBytes } = log.pending
+  for await (const { offsetBytes, before } of pagesBefore(device, log, log.pending)) {
+    await device.write(offsetBytes, before, false)
+  }
+  await device.flush()
+  await log.clear()
+}
+
+/** Whether a write that was under way then has left something on the medium. Rejects with BlockError or SanletError. */
+export async function isTorn(device: BlockDevice, log: UndoLog): Promise<boolean> {
+  if (log.pending === undefined) return false
+  const page = new Uint8Array(Math.min(log.pending.lengthBytes, PAGE_BYTES))
+  for await (const { offsetBytes, before } of pagesBefore(device, log, log.pending)) {
+    const now = page.subarray(0, before.length)
+    await device.read(offsetBytes, now)
+    if (Buffer.compare(before, now) !== 0) return true
+  }
+  return false
+}
+
+/** What the pages of a run held before, but of those that were never written. */
+async function* pagesBefore(
+  device: BlockDevice,
+  log: UndoLog,
+  { offsetBytes, lengthBytes }: UndoRun,
+): AsyncGenerator<{ offsetBytes: number; before: Uint8Array }> {
   // A device that was cut short since then has lost what was beyond.
   const bytes = Math.max(0, Math.min(lengthBytes, device.sizeBytes - offsetBytes))
   const page = new Uint8Array(Math.min(bytes, PAGE_BYTES))
   for (let at = 0; at < bytes; at += PAGE_BYTES) {
     const before = page.subarray(0, bytes - at)
     await log.read(at, before)
-    if (before.every((byte) => byte === 0) && (await isHole(device, offsetBytes + at, before.length)))
-      continue
-    await device.write(offsetBytes + at, before, false)
+    const unwritten =
+      before.every((byte) => byte === 0) && (await isHole(device, offsetBytes + at, before.length))
+    if (!unwritten) yield { offsetBytes: offsetBytes + at, before }
   }
-  await device.flush()
-  await log.clear()
 }
 
 /** Nothing was ever written there, so nothing of the write got there. */

@@ -1,6 +1,7 @@
 import type { Completion } from "../../base/completion.ts"
 import type { Command } from "../sam/command.ts"
 import type { Task } from "../sam/task.ts"
+import { all, none } from "../sam/usage.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { type BlockCdb, parseBlockCdb } from "./protection/block-cdb.ts"
 import type { ProtectedUnit } from "./protection/transfer.ts"
@@ -9,7 +10,6 @@ import type { ProtectedUnit } from "./protection/transfer.ts"
 const ADDITIONAL_BYTES = 0x18
 const GROUP = 0x1f
 const PROTECT = 0xe0
-const ALL = 0xff
 
 /** What a 32-byte command shares with its shorter ones. */
 export interface LongCommand {
@@ -32,11 +32,11 @@ export const thirtyTwoByte = (
   opcode: OperationCode.variableLength,
   serviceAction,
   usage: [
-    ...[OperationCode.variableLength, 0, 0, 0, 0, 0, GROUP, ADDITIONAL_BYTES],
+    ...[OperationCode.variableLength, ...none(5), GROUP, ADDITIONAL_BYTES],
     ...[serviceAction >> 8, serviceAction & 0xff, flags | PROTECT, 0],
-    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL], // LOGICAL BLOCK ADDRESS
-    ...[ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL], // reference tag, application tag and its mask
-    ...[ALL, ALL, ALL, ALL],
+    ...all(8), // LOGICAL BLOCK ADDRESS
+    ...all(8), // reference tag, application tag and its mask
+    ...all(4),
   ],
   access,
   execute: (task, unit) => run(task, unit, parseBlockCdb(task.cdb)),

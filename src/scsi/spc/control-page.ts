@@ -25,7 +25,10 @@ const SWP = 0x08
 const ATO = 0x80
 const TAS = 0x40
 
-/** What can be changed: TST 000b and 001b, QUEUE ALGORITHM MODIFIER 0h and 1h. */
+/**
+ * What can be changed: TST 000b and 001b, QUEUE ALGORITHM MODIFIER 0h and 1h. ATMPE can't: without an Application Tag mode page
+ * nobody but the initiator knows what the application tags of its blocks should be.
+ */
 const CHANGEABLE = [
   SEPARATE_TASK_SETS | TMF_ONLY | D_SENSE | RLEC,
   UNRESTRICTED_REORDERING | QERR,
@@ -85,6 +88,8 @@ export const controlPage: ModePage = {
   bytes: BYTES,
   current: (unit) => pageOf(unit.control, unit),
   defaults: (unit) => pageOf(new Control(), unit),
+  // SWP may have been saved.
+  cautious: (unit) => pageOf(Object.assign(new Control(), { softwareWriteProtect: true }), unit),
   changeable: ({ protection }) => {
     const bits = Uint8Array.from({ length: BYTES }, (_, at) => CHANGEABLE[at] ?? 0)
     if (protection) bits[3]! |= ATO

@@ -7,6 +7,7 @@ import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { receiveParameterList, sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import type { UnitRecordName } from "../sam/unit-records.ts"
+import { all, none } from "../sam/usage.ts"
 import { MaintenanceIn, MaintenanceOut, OperationCode } from "../spec/operation-code.ts"
 import { Asc, SenseError, SenseKey } from "../spec/sense.ts"
 
@@ -102,14 +103,8 @@ export const identifyingInformationCommands: readonly Command[] = [
     usage: [
       OperationCode.maintenanceIn,
       MaintenanceIn.reportIdentifyingInformation,
-      0,
-      0,
-      0,
-      0,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
+      ...none(4),
+      ...all(4),
       0xfe,
       0,
     ],
@@ -123,14 +118,8 @@ export const identifyingInformationCommands: readonly Command[] = [
     usage: [
       OperationCode.maintenanceOut,
       MaintenanceOut.setIdentifyingInformation,
-      0,
-      0,
-      0,
-      0,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
+      ...none(4),
+      ...all(4),
       0xfe,
       0,
     ],

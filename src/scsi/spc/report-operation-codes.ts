@@ -8,6 +8,7 @@ import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Nexus } from "../sam/nexus.ts"
 import type { Task } from "../sam/task.ts"
+import { all } from "../sam/usage.ts"
 import { MaintenanceIn, OperationCode } from "../spec/operation-code.ts"
 
 const RCTD = 0x80
@@ -110,13 +111,7 @@ export const reportSupportedOperationCodes: Command = {
     OperationCode.maintenanceIn,
     MaintenanceIn.reportSupportedOperationCodes,
     RCTD | REPORTING_OPTIONS,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
+    ...all(7),
     0,
     0,
   ],

@@ -5,6 +5,7 @@ import { invalidFieldInCdb } from "../sam/field-error.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
 import type { TargetPortGroup, TargetPortGroups } from "../sam/target-port-groups.ts"
 import type { Task } from "../sam/task.ts"
+import { all, none } from "../sam/usage.ts"
 import { type AccessState, AccessStatus, accessStateCodes } from "../spec/access-state.ts"
 import { MaintenanceIn, OperationCode } from "../spec/operation-code.ts"
 
@@ -80,14 +81,8 @@ export const reportTargetPortGroups: Command = {
   usage: [
     OperationCode.maintenanceIn,
     PARAMETER_DATA_FORMAT | MaintenanceIn.reportTargetPortGroups,
-    0,
-    0,
-    0,
-    0,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
+    ...none(4),
+    ...all(4),
     0,
     0,
   ],

@@ -5,6 +5,7 @@ import { invalidFieldInCdb } from "../sam/field-error.ts"
 import { sendParameterData } from "../sam/parameter-data.ts"
 import type { Task } from "../sam/task.ts"
 import { supportedTaskManagementFunctions, TaskManagementFunction } from "../sam/transport-services.ts"
+import { all, none } from "../sam/usage.ts"
 import { MaintenanceIn, OperationCode } from "../spec/operation-code.ts"
 
 const REPD = 0x80
@@ -42,13 +43,8 @@ export const reportSupportedTaskManagementFunctions: Command = {
     OperationCode.maintenanceIn,
     MaintenanceIn.reportSupportedTaskManagementFunctions,
     REPD,
-    0,
-    0,
-    0,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
+    ...none(3),
+    ...all(4),
     0,
     0,
   ],

@@ -2,6 +2,7 @@ import type { Completion } from "../../base/completion.ts"
 import type { Command } from "../sam/command.ts"
 import type { LogicalUnit } from "../sam/logical-unit.ts"
 import type { Task } from "../sam/task.ts"
+import { StatusError } from "../sam/task-failures.ts"
 import { OperationCode } from "../spec/operation-code.ts"
 import { Status } from "../spec/status.ts"
 
@@ -11,7 +12,7 @@ const inTurn =
   (task: Task, unit: LogicalUnit): Completion =>
     unit.reservation.turns.take(() => {
       if (task.state === "aborted" || act(task, unit)) return
-      unit.refuse(task, Status.reservationConflict)
+      throw new StatusError(Status.reservationConflict, "another nexus has reserved the unit")
     })
 
 const reserve = inTurn((task, unit) => unit.reservation.reserve(task.nexus))

@@ -6,6 +6,7 @@ import type { LogicalUnit } from "../sam/logical-unit.ts"
 import { receiveParameterList } from "../sam/parameter-data.ts"
 import type { AccessChange, TargetPortGroups } from "../sam/target-port-groups.ts"
 import type { Task } from "../sam/task.ts"
+import { all, none } from "../sam/usage.ts"
 import { accessStateCodes, type LastingAccessState } from "../spec/access-state.ts"
 import { MaintenanceOut, OperationCode } from "../spec/operation-code.ts"
 
@@ -61,20 +62,7 @@ export const setTargetPortGroups: Command = {
   name: "SET TARGET PORT GROUPS",
   opcode: OperationCode.maintenanceOut,
   serviceAction: MaintenanceOut.setTargetPortGroups,
-  usage: [
-    OperationCode.maintenanceOut,
-    MaintenanceOut.setTargetPortGroups,
-    0,
-    0,
-    0,
-    0,
-    0xff,
-    0xff,
-    0xff,
-    0xff,
-    0,
-    0,
-  ],
+  usage: [OperationCode.maintenanceOut, MaintenanceOut.setTargetPortGroups, ...none(4), ...all(4), 0, 0],
   access: "write", // it conflicts as writes do (SPC-4 table 65)
   offered: (nexus) => nexus.inventory?.portGroups.explicit === true,
   execute,

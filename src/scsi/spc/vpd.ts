@@ -2,6 +2,7 @@ import { putU16 } from "../cdb/fields.ts"
 import { deviceIdentificationOf } from "../sam/device-identification.ts"
 import type { ProtectionInformation } from "../sam/protection-information.ts"
 import type { VpdPage } from "../sam/vpd-page.ts"
+import { SENSE_BYTES_MAX } from "../spec/sense.ts"
 import { ascii } from "./ascii.ts"
 
 /** Supported VPD Pages (SPC-4 §7.8.16). */
@@ -50,6 +51,7 @@ const extendedInquiryData: VpdPage = {
     data[2] = unit.volatileCache ? V_SUP : 0
     data[3] = LUICLR
     putU16(data, 6, Math.min(Math.ceil(unit.extendedSelfTestSeconds / 60), 0xffff))
+    data[9] = SENSE_BYTES_MAX
     return data
   },
 }

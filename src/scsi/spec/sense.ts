@@ -180,6 +180,14 @@ const COMMAND_SPECIFIC_DESCRIPTOR_BYTES = 12
 const KEY_SPECIFIC_DESCRIPTOR_BYTES = 8
 const FORWARDED = 0x0c
 
+/** As long as sense data of ours gets: a header and a descriptor of each kind, with 64 bytes forwarded. */
+export const SENSE_BYTES_MAX =
+  8 +
+  INFORMATION_DESCRIPTOR_BYTES +
+  COMMAND_SPECIFIC_DESCRIPTOR_BYTES +
+  KEY_SPECIFIC_DESCRIPTOR_BYTES +
+  (4 + 64)
+
 /** Sense data (SPC-4 §4.5): 18 bytes in fixed format, 8 to 40 in descriptor format, and what is forwarded. */
 export function encodeSense(sense: Sense, format: SenseFormat): Uint8Array {
   return format === "fixed" ? encodeFixed(sense) : encodeDescriptors(sense)

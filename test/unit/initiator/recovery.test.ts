@@ -293,6 +293,22 @@ describe("operations of a disk", () => {
     assert.equal(codeOf(how), "ERR_SCSI_TASK_ABORTED")
   })
 
+  it("that fail a check of protection information are not repeated", async () => {
+    const target = new ScriptedTarget()
+    const { disk } = await openDisk(target)
+    for (const asc of [
+      Asc.logicalBlockGuardCheckFailed,
+      Asc.logicalBlockApplicationTagCheckFailed,
+      Asc.logicalBlockReferenceTagCheckFailed,
+    ]) {
+      const before = target.commands.length
+      answering(target, READ, [sense(SenseKey.abortedCommand, asc)])
+      const how = await target.run(outcome(disk.readBlocks(0, block(0))))
+      assert.equal(codeOf(how), "ERR_SCSI_CHECK_CONDITION")
+      assert.equal(target.commands.length, before + 1)
+    }
+  })
+
   it("tell in words what went wrong", async () => {
     const target = new ScriptedTarget()
     const { disk } = await openDisk(target)

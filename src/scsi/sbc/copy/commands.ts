@@ -1,4 +1,5 @@
 import type { Command } from "../../sam/command.ts"
+import { all, none } from "../../sam/usage.ts"
 import { OperationCode, ThirdPartyCopyIn, ThirdPartyCopyOut } from "../../spec/operation-code.ts"
 import type { DiskUnit } from "../disk-unit.ts"
 import {
@@ -17,8 +18,6 @@ type CopyCommand = Command<DiskUnit>
 
 const { thirdPartyCopyOut, thirdPartyCopyIn } = OperationCode
 const GROUP = 0x1f
-const word = [0xff, 0xff, 0xff, 0xff]
-const none = (bytes: number): number[] => new Array<number>(bytes).fill(0)
 
 const out = (
   name: string,
@@ -45,13 +44,13 @@ const receive = (
   name,
   opcode: thirdPartyCopyIn,
   serviceAction,
-  usage: [thirdPartyCopyIn, serviceAction, ...word.slice(0, idBytes), ...none(8 - idBytes), ...word, 0, 0],
+  usage: [thirdPartyCopyIn, serviceAction, ...all(idBytes), ...none(8 - idBytes), ...all(4), 0, 0],
   access: "none",
   execute,
 })
 
-const parameterListLength = [...none(8), ...word, 0, 0]
-const withListId = [...none(4), ...word, ...word, GROUP, 0]
+const parameterListLength = [...none(8), ...all(4), 0, 0]
+const withListId = [...none(4), ...all(4), ...all(4), GROUP, 0]
 
 /** Third-party copy (SPC-4 §5.17.3, SBC-3). */
 export const copyCommands: readonly CopyCommand[] = [
@@ -74,7 +73,7 @@ export const copyCommands: readonly CopyCommand[] = [
   out(
     "COPY OPERATION ABORT",
     ThirdPartyCopyOut.copyOperationAbort,
-    [...word, ...none(10)],
+    [...all(4), ...none(10)],
     "none",
     copyOperationAbort,
   ),

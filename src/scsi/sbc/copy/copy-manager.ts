@@ -5,6 +5,7 @@ import type { Random } from "../../../base/random.ts"
 import type { LogicalUnit } from "../../sam/logical-unit.ts"
 import type { Nexus } from "../../sam/nexus.ts"
 import type { Task } from "../../sam/task.ts"
+import { StatusError } from "../../sam/task-failures.ts"
 import { Asc, SenseError, SenseKey } from "../../spec/sense.ts"
 import { Status } from "../../spec/status.ts"
 import type { DiskUnit } from "../disk-unit.ts"
@@ -48,7 +49,8 @@ export class CopyManager {
         `a copy operation with list identifier ${listId} is under way`,
       )
     }
-    if (this.#running.size >= COPIES_MAX) return task.sendCommandComplete(Status.busy)
+    if (this.#running.size >= COPIES_MAX)
+      throw new StatusError(Status.busy, `${COPIES_MAX} copies are under way`)
     const operation = new CopyOperation(task.nexus, request)
     if (listId !== undefined) remember(known, listId, operation)
     this.#running.set(operation, task)

@@ -28,6 +28,7 @@ interface Wish {
  * nothing, and is good until one of the blocks changes.
  */
 export async function populateToken(task: Task, unit: DiskUnit): Promise<void> {
+  unit.counters.readCommands++
   unit.checkReady()
   const bytes = u32(task.cdb, 10)
   if (bytes === 0) return

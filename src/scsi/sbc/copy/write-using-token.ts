@@ -35,6 +35,7 @@ interface Presented {
 
 /** WRITE USING TOKEN (SBC-3 §5.46): writes what a ROD token of any unit of the target stands for, or zeroes. */
 export async function writeUsingToken(task: Task, unit: DiskUnit): Promise<void> {
+  unit.counters.writeCommands++
   unit.checkWritable()
   const bytes = u32(task.cdb, 10)
   if (bytes === 0) return

@@ -9,8 +9,8 @@ import { eachBlocksOut, type ProtectedUnit, transferredBytes } from "./transfer.
 import { compareStored } from "./verify.ts"
 
 /**
- * COMPARE AND WRITE (SBC-3 §5.2). Both halves of Data-Out are checked as WRPROTECT says, by the same LBAs. It is the blocks that are compared:
- * the protection information of the first half is there to guard its transfer.
+ * COMPARE AND WRITE (SBC-4 §5.3): the blocks alone are compared, and the protection information that comes with the compare instance isn't
+ * used. That of the write instance is checked, as WRPROTECT says, once they match.
  */
 export function compareAndWrite(task: Task, unit: ProtectedUnit, cdb: BlockCdb): Completion {
   const { lba, blocks } = cdb
@@ -39,10 +39,9 @@ const compareThenWrite = (
   const blocksOnly = { ...plan, compare: { guard: false, applicationTag: false, referenceTag: false } }
   return eachBlocksOut(task, unit, plan, { lba, blocks: 2 * blocks, whole: true }, async (_index, data) => {
     const [expected, wanted] = [data.subarray(0, half), data.subarray(half)]
-    await protection.check(lba, expected, checksOfDataOut(plan), task)
-    await protection.check(lba, wanted, checksOfDataOut(plan), task)
     await protection.alone(lba, expected, task, async () => {
       await compareStored(task, unit, blocksOnly, lba, 0, expected)
+      await protection.check(lba, wanted, checksOfDataOut(plan), task)
       unit.counters.writtenBytes += protection.dataBytes(wanted)
       // Generated as if the second half lay behind the first.
       if (!plan.transmitted) generate(wanted, unit.blockBytes, lba, protection.tags(0))

@@ -4,6 +4,7 @@ import { hasNaca, mayPreemptDuringAca } from "../../sam/aca.ts"
 import type { LogicalUnit } from "../../sam/logical-unit.ts"
 import { receiveParameterList } from "../../sam/parameter-data.ts"
 import type { Task } from "../../sam/task.ts"
+import { StatusError } from "../../sam/task-failures.ts"
 import { Status } from "../../spec/status.ts"
 import { type Decision, type Effects, reservationConflict, type Situation } from "./action.ts"
 
@@ -31,9 +32,10 @@ export const persistentReserveOut =
     await unit.reservation.turns.take(async () => {
       if (task.state === "aborted") return
       const decision = action.decide(situationOf(task, unit), parameters)
-      if (decision === reservationConflict) return unit.refuse(task, Status.reservationConflict)
+      if (decision === reservationConflict) throw conflict()
       if (action.aborts && !mayPreemptDuringAca(task, decision.preempted)) {
-        return unit.refuse(task, hasNaca(task.cdb, undefined) ? Status.acaActive : Status.busy)
+        const status = hasNaca(task.cdb, undefined) ? Status.acaActive : Status.busy
+        throw new StatusError(status, "the ACA condition is of a nexus that isn't preempted")
       }
       await unit.reservation.replace(decision, () => {
         tell(task, unit, decision)
@@ -42,6 +44,9 @@ export const persistentReserveOut =
     })
     await aborted
   }
+
+const conflict = (): StatusError =>
+  new StatusError(Status.reservationConflict, "the nexus isn't registered, or not with this key")
 
 function situationOf({ nexus, cdb }: Task, { reservation, nexuses }: LogicalUnit): Situation {
   const current = reservation.persistent

@@ -143,6 +143,46 @@ describe("the undo log", () => {
     await claim.release()
   })
 
+  test("keeps half of a write from being served where it can't be undone", async (t) => {
+    const { units, identities, image } = setUp(t)
+    const path = image("a.img", pattern(64 * KiB, 7))
+    const claim = await identities().claim({ file: path })
+    const own = { ...claim, previousNaa: claim.naa }
+    const folder = await claimUnitFolder(units, claim)
+    const log = await FileUndoLog.open(join(folder, "undo.log"))
+    await log.append(pattern(64 * KiB, 7).subarray(4096, 20480))
+    await log.commit({ offsetBytes: 4096, lengthBytes: 16384 })
+    await log.close()
+    const openReadOnly = async () => {
+      const device = await FileStore.open(path, { readOnly: true })
+      try {
+        const state = await openUnitState(units, own, device, silentLog)
+        await state.close()
+        return state
+      } finally {
+        await device.close()
+      }
+    }
+    assert.equal((await openReadOnly()).undoLog, undefined, "it had not begun to write")
+
+    const half = pattern(64 * KiB, 7)
+    half.fill(0xee, 4096, 12288)
+    fs.writeFileSync(path, half)
+    await assert.rejects(openReadOnly(), {
+      code: "ERR_TORN_WRITE",
+      message: /a\.img holds half of an atomic write, and can't be written to undo it/,
+    })
+    assert.equal(Buffer.compare(fs.readFileSync(path), half), 0)
+
+    const device = await FileStore.open(path)
+    const state = await openUnitState(units, own, device, silentLog)
+    await state.close()
+    await device.close()
+    assert.equal(Buffer.compare(fs.readFileSync(path), pattern(64 * KiB, 7)), 0)
+    await openReadOnly()
+    await claim.release()
+  })
+
   test("has nothing to undo once a write has ended, and before it began", async (t) => {
     const { folder } = setUp(t)
     const path = join(folder, "undo.log")

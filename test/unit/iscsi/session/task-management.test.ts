@@ -251,7 +251,11 @@ describe("functions on more than one task", () => {
     other.command(write10(0, 8), { write: 4096 })
     await other.next("Ready To Transfer (R2T)")
     assert.equal(await response(one, one.manage(abortTaskSet)), functionComplete)
-    assert.equal(world.target.logicalUnits.get(0)!.taskCount, 1, "ABORT TASK SET leaves others' tasks alone")
+    assert.equal(
+      world.target.logicalUnits.get(0)!.allTasks().length,
+      1,
+      "ABORT TASK SET leaves others' tasks alone",
+    )
     await world.close()
   })
 })

@@ -90,6 +90,29 @@ describe("an ACA condition", () => {
     good(waiting)
   })
 
+  test("holds up other statuses, too: a PERSISTENT RESERVE OUT keeps its place until it is cleared", async () => {
+    const bench = makeBench()
+    const { unit, send } = bench
+    const other = bench.another("other")
+    // RESERVE by who isn't registered, and PREEMPT AND ABORT by who isn't either.
+    for (const action of [1, 5]) {
+      const task = send(cdb.persistentReserveOut(action, 24, 1), {
+        nexus: other,
+        dataOut: new Uint8Array(24),
+        buffers: "held",
+      })
+      checkCondition(send(withNaca(FAIL)), mediumError, Asc.unrecoveredReadError)
+      assert.equal(task.state, "blocked")
+      task.deliver()
+      await new Promise((resolve) => setImmediate(resolve))
+      assert.equal(task.status, undefined)
+      assert.equal(unit.taskOf(other, task.tag), task)
+      assert.equal(await manage(bench, clearAca), functionComplete)
+      assert.equal((await task.ended).status, Status.reservationConflict)
+      assert.deepEqual(unit.allTasks(), [])
+    }
+  })
+
   test("is cleared by the faulted nexus only; its ACA task is aborted", async () => {
     const bench = faulted()
     const { send, unit, other } = bench

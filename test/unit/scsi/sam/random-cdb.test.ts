@@ -132,7 +132,7 @@ async function storm(seed: number): Promise<void> {
     assert.equal(task.buffersOut, 0, told)
     assert.equal(task.status === Status.checkCondition, task.sense !== undefined, told)
   }
-  assert.equal(unit.taskCount, 0)
+  assert.equal(unit.allTasks().length, 0)
 }
 
 describe("random commands", () => {

@@ -65,7 +65,7 @@ describe("task router", () => {
   test("TASK SET FULL beyond the limit, and room again afterwards", async () => {
     const { send, unit } = makeBench()
     for (let i = 0; i < TASK_SET_MAX; i++) send(own(HOLD))
-    assert.equal(unit.taskCount, TASK_SET_MAX)
+    assert.equal(unit.allTasks().length, TASK_SET_MAX)
     assert.equal(send(own(CHANGE)).status, Status.taskSetFull)
     const first = unit.held[0]!
     first.finish()
@@ -85,7 +85,7 @@ describe("task router", () => {
     unit.finish(held)
     unit.finish(other)
     good(await other.ended)
-    assert.equal(unit.taskCount, 0)
+    assert.equal(unit.allTasks().length, 0)
   })
 
   test("ACA without an ACA condition is refused", () => {
@@ -111,7 +111,7 @@ describe("task router", () => {
     unit.finish(barrier)
     await barrier.ended
     assert.equal(behind.status, Status.good)
-    assert.equal(unit.taskCount, 0)
+    assert.equal(unit.allTasks().length, 0)
   })
 
   test("a long queue of waiting tasks runs off without deep recursion", async () => {

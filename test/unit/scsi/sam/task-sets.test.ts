@@ -129,7 +129,7 @@ class Subject {
     const picture = (task: ModelTask | TestTask): string => `${task.state} ${task.status ?? "-"}`
     assert.deepEqual(this.tasks.map(picture), this.model.all.map(picture))
     assert.equal(this.bench.unit.hasAca, this.model.hasAca)
-    assert.equal(this.bench.unit.taskCount, this.model.present().length)
+    assert.equal(this.bench.unit.allTasks().length, this.model.present().length)
   }
 }
 
@@ -142,14 +142,14 @@ describe("task sets of a logical unit", () => {
           await subject.do(it)
           subject.check()
         }
-        for (let turn = 0; subject.bench.unit.taskCount > 0 && turn < 200; turn++) {
+        for (let turn = 0; subject.bench.unit.allTasks().length > 0 && turn < 200; turn++) {
           for (let host = 0; host < HOSTS; host++) {
             await subject.do({ do: "manage", fn: clearAca, host, which: 0 })
           }
           await subject.do({ do: "finish", which: 0, how: "well" })
           subject.check()
         }
-        assert.equal(subject.bench.unit.taskCount, 0)
+        assert.equal(subject.bench.unit.allTasks().length, 0)
         await Promise.all(subject.responses)
         assert.ok(subject.tasks.every((task) => task.over))
       }),

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { BlockError } from "../../../../src/backstore/block-device.ts"
+import { VirtualClock } from "../../../../src/base/virtual-clock.ts"
 import * as cdb from "../../../../src/scsi/cdb/index.ts"
+import { TaskAttribute } from "../../../../src/scsi/sam/task.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
+import { TestTask, testNexus } from "../../../suites/scsi-task.ts"
 import { compareAndWriteCdb, type Disk, makeDisk, pattern } from "./disk.ts"
 import { TestDevice } from "./test-device.ts"
 
@@ -46,11 +49,77 @@ describe("log pages of a disk", () => {
       await disk.good(cdb.writeAndVerify10(0, 1), { dataOut: pattern(512), ...how })
       const values = await counters(disk, 0x19, 1)
       assert.deepEqual(values, [3, 3, 3003, 4100, 0, 0, 0, 0])
-      assert.deepEqual(await counters(disk, 0x19, 2), [0], "time isn't measured")
-      assert.deepEqual(await counters(disk, 0x19, 3), [0], "so an interval is 0 seconds")
+      assert.deepEqual(await counters(disk, 0x19, 2), [0], "it is part of no target, and has no clock")
+      assert.deepEqual(await counters(disk, 0x19, 3), [6 * 2 ** 32 + 1], "an interval is a microsecond")
       const page = await disk.good(cdb.logSense(0x19, 8))
       assert.equal(hex(page), "9900005c00012240")
     }
+  })
+
+  it("19h tells how long the unit was idle, and how long it read and wrote, from the first question on", async () => {
+    const disk = makeDisk()
+    const clock = new VirtualClock()
+    disk.unit.startClock(clock)
+    const times = async () => {
+      const [idle] = await counters(disk, 0x19, 2)
+      const [read, write] = (await counters(disk, 0x19, 1)).slice(4)
+      return { idle, read, write }
+    }
+    await clock.advance(1000)
+    assert.deepEqual(await times(), { idle: 0, read: 0, write: 0 })
+    await clock.advance(5)
+    assert.deepEqual(await times(), { idle: 5000, read: 0, write: 0 })
+
+    disk.device.slow = true
+    void disk.run(cdb.read10(0, 1))
+    await clock.advance(2)
+    void disk.run(cdb.write10(8, 1), { dataOut: pattern(512) })
+    void disk.run(cdb.verify10(0, 1))
+    await clock.advance(3)
+    for (const { finish } of disk.device.waiting.splice(0)) finish()
+    disk.device.slow = false
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(disk.unit.allTasks().length, 0)
+    await clock.advance(7)
+    assert.deepEqual(await times(), { idle: 5000 + 7000, read: 5000, write: 3000 })
+
+    // What waits, and is aborted, is in the task set, too.
+    disk.device.slow = true
+    void disk.run(cdb.read10(0, 1))
+    void disk.run(cdb.read10(0, 1), { attribute: TaskAttribute.ordered })
+    await clock.advance(4)
+    void disk.unit.abortTasks(disk.unit.allTasks())
+    disk.device.slow = false
+    for (const { finish } of disk.device.waiting.splice(0)) finish()
+    await new Promise((resolve) => setImmediate(resolve))
+    await clock.advance(1)
+    assert.deepEqual(await times(), { idle: 13_000, read: 5000 + 8000, write: 3000 })
+    await disk.good(cdb.logSelect(0, { reset: true }))
+    await clock.advance(2)
+    assert.deepEqual(await times(), { idle: 2000, read: 0, write: 0 })
+  })
+
+  it("19h measures the tasks of each nexus' own set (TST), and of those there before", async () => {
+    const disk = makeDisk()
+    const clock = new VirtualClock()
+    disk.unit.startClock(clock)
+    disk.device.slow = true
+    void disk.run(cdb.read10(0, 1)) // its own time isn't known
+    await counters(disk, 0x19, 2)
+    await clock.advance(3)
+    disk.unit.control.separateTaskSets = true
+    disk.unit.arrangeTaskSets()
+    const other = testNexus("other")
+    disk.unit.attachNexus(other)
+    const task = new TestTask(other, cdb.write10(0, 1), { dataOut: pattern(512) })
+    disk.unit.commandReceived(task)
+    await clock.advance(3)
+    for (const { finish } of disk.device.waiting.splice(0)) finish()
+    disk.device.slow = false
+    await task.ended
+    await clock.advance(4)
+    assert.deepEqual(await counters(disk, 0x19, 2), [4000])
+    assert.deepEqual((await counters(disk, 0x19, 1)).slice(4), [0, 3000, 0, 0])
   })
 
   it("02h, 03h and 05h count bytes", async () => {

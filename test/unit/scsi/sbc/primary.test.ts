@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import { type LogFields, silentLog } from "../../../../src/base/log.ts"
+import { VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { testNexus } from "../../../suites/scsi-task.ts"
 import { blockCdb, makeDisk, nexus, pattern } from "./disk.ts"
@@ -16,6 +18,20 @@ describe("a disk asked for what every logical unit tells", () => {
       const data = await makeDisk().good(Uint8Array.of(0x12, 1, code, 0, 255, 0))
       assert.deepEqual([data[0], data[1], data[3]], [0, code, data.length - 4])
     }
+  })
+
+  it("has no referrals, streams or zones, and says so", async () => {
+    const disk = makeDisk()
+    for (const code of [0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9]) {
+      await disk.fails(Uint8Array.of(0x12, 1, code, 0, 255, 0), illegalRequest, Asc.invalidFieldInCdb)
+    }
+    const extended = await disk.good(Uint8Array.of(0x12, 1, 0x86, 0, 64, 0))
+    assert.equal(extended[8]! & 0x10, 0, "R_SUP")
+    const reportReferrals = new Uint8Array(16)
+    reportReferrals.set([0x9e, 0x13])
+    await disk.fails(reportReferrals, illegalRequest, Asc.invalidFieldInCdb)
+    const characteristics = await disk.good(Uint8Array.of(0x12, 1, 0xb1, 0, 64, 0))
+    assert.equal((characteristics[8]! >> 4) & 3, 0, "ZONED")
   })
 
   it("answers INQUIRY as a direct access block device that follows SBC-3", async () => {
@@ -61,6 +77,28 @@ describe("a disk asked for what every logical unit tells", () => {
     await disk.good(modeSelect6(parameters.length), { dataOut: parameters })
     const dataOut = pattern(512)
     await disk.fails(blockCdb(0x2a, 0, 1), dataProtect, Asc.logicalUnitSoftwareWriteProtected, { dataOut })
+  })
+
+  it("keeps what damaged saved pages may have protected, and says so", async () => {
+    const records = new VolatileRecords()
+    await records.put("mode-pages", Uint8Array.of(0x7b))
+    const said: string[] = []
+    const log = { ...silentLog, error: (_: LogFields, message: string) => void said.push(message) }
+    const disk = makeDisk({ records, log })
+    assert.equal(said.length, 1)
+    assert.match(said[0]!, /write-protected/)
+    const dataOut = pattern(512)
+    await disk.fails(blockCdb(0x2a, 0, 1), dataProtect, Asc.logicalUnitSoftwareWriteProtected, { dataOut })
+    assert.equal((await disk.good(modeSense6(0x08)))[14], 0, "WCE may have been cleared")
+    const parameters = await disk.good(modeSense6(0x0a))
+    parameters[0] = 0
+    parameters[12]! &= ~0x80
+    parameters[16]! &= ~0x08
+    const saving = Uint8Array.of(0x15, 0x11, 0, 0, parameters.length, 0)
+    await disk.good(saving, { dataOut: parameters })
+    await disk.good(blockCdb(0x2a, 0, 1), { dataOut })
+    assert.equal(makeDisk({ records, log }).unit.writeProtected, false)
+    assert.equal(said.length, 1)
   })
 
   it("reports the usage of each command as its table has it", async () => {

@@ -228,7 +228,7 @@ describe("SANITIZE", () => {
     }
     good(asking)
     good(erasing)
-    assert.equal(unit.taskCount, 0)
+    assert.equal(unit.allTasks().length, 0)
     assert.ok(
       device.bytes.every((byte) => byte === 0),
       "a write that was under way came before it",
@@ -326,7 +326,7 @@ describe("a sanitize operation in progress", () => {
     }
     assert.equal(await tell(TaskManagementFunction.abortTask), 0, "answered at once")
     assert.equal((await done).task.aborts, 1)
-    assert.equal(unit.taskCount, 0)
+    assert.equal(unit.allTasks().length, 0)
     assert.equal(await tell(TaskManagementFunction.logicalUnitReset), 0)
     await target.detachNexus(nexus)
     target.attachNexus(nexus)

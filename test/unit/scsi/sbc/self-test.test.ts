@@ -84,6 +84,21 @@ describe("self-tests of a disk", () => {
     assert.equal((extended[10]! << 8) | extended[11]!, 2)
   })
 
+  it("an extended one in the foreground that is aborted begins no read any more", async () => {
+    const disk = makeDisk({ blocks: 2048 })
+    disk.device.slow = true
+    void disk.run(cdb.foregroundSelfTest(6))
+    await turn()
+    void disk.unit.abortTasks(disk.tasks)
+    assert.equal(disk.device.calls.at(-1), "cancel")
+    disk.device.slow = false
+    const calls = disk.device.calls.length
+    for (const { finish } of disk.device.waiting.splice(0)) finish()
+    await turn()
+    assert.equal(disk.device.calls.length, calls)
+    assert.equal((await newest(disk)).byte, 0xc2)
+  })
+
   it("one in the background ends at the first bad block, when it is aborted, and when the unit is stopped", async () => {
     const disk = makeDisk({ blocks: 2048 })
     disk.device.failures.set("read 131072", new BlockError("io", "as told"))

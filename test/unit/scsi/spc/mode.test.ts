@@ -5,8 +5,9 @@ import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
 import { Status } from "../../../../src/scsi/spec/status.ts"
 import { checkCondition, good } from "../../../suites/scsi-task.ts"
+import { damagedPages } from "../../../../src/scsi/sam/saved-pages.ts"
 import { type UnitRecordName, VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
-import { type Bench, makeBench } from "../test-unit.ts"
+import { type Bench, FAIL, makeBench, own } from "../test-unit.ts"
 
 const { illegalRequest, unitAttention } = SenseKey
 const { current, changeable, default: defaults, saved } = cdb.PageControl
@@ -14,6 +15,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"))
 
 const CONTROL = "0a0a" + "0210" + "0000" + "0000ffff" + "0000"
+const EXTENSION = "4a01001c" + "0100" + "00" + "00".repeat(25)
 const EXCEPTIONS = "1c0a" + "0206" + "0000000000000000"
 const WIDGET = "6a050004" + "11220000"
 
@@ -28,7 +30,7 @@ describe("MODE SENSE", () => {
     const { run } = makeBench()
     assert.equal(hex(good(await run(cdb.modeSense6(0x3f, 255)))).slice(8), CONTROL + EXCEPTIONS)
     const all = await run(cdb.modeSense6(0x3f, 255, { subpage: 0xff }))
-    assert.equal(hex(good(all)).slice(8), CONTROL + EXCEPTIONS + WIDGET)
+    assert.equal(hex(good(all)).slice(8), CONTROL + EXTENSION + EXCEPTIONS + WIDGET)
     assert.equal(hex(good(await run(cdb.modeSense6(0x2a, 255, { subpage: 0x05 })))).slice(8), WIDGET)
     assert.equal(hex(good(await run(cdb.modeSense6(0x2a, 255, { subpage: 0xff })))).slice(8), WIDGET)
   })
@@ -100,6 +102,56 @@ class Records extends VolatileRecords {
   }
 }
 
+describe("the Control Extension mode page", () => {
+  const selectBytes = (bench: Bench, limit: number) =>
+    select6(
+      bench,
+      bytesOf("00000000" + EXTENSION.replace("010000", `0100${limit.toString(16).padStart(2, "0")}`)),
+    )
+  const fail = (bench: Bench) => bench.run(own(FAIL))
+
+  test("limits the sense data that comes with a status, in both formats", async () => {
+    const bench = makeBench()
+    assert.equal((await fail(bench)).senseData!.length, 18)
+    good(await selectBytes(bench, 18))
+    assert.equal((await fail(bench)).senseData!.length, 18)
+    bench.unit.control.descriptorSense = true
+    const cut = (await fail(bench)).senseData!
+    assert.equal(hex(cut), "7203110080000000", "INFORMATION had no room, and SDAT_OVFL says so")
+    good(await selectBytes(bench, 20))
+    assert.equal((await fail(bench)).senseData!.length, 20)
+    good(await selectBytes(bench, 0))
+    assert.equal((await fail(bench)).senseData!.length, 20)
+  })
+
+  test("leaves REQUEST SENSE alone, and is reset", async () => {
+    const bench = makeBench()
+    good(await selectBytes(bench, 18))
+    bench.unit.establishUnitAttentionFor(bench.nexus, Asc.busDeviceResetFunction)
+    assert.equal(good(await bench.run(cdb.requestSense(252))).length, 18)
+    await bench.unit.reset(Asc.busDeviceResetFunction)
+    assert.equal(bench.unit.control.senseBytesMax, 0)
+  })
+
+  test("refuses limits below a sense key and its code, and what there is none of", async () => {
+    const bench = makeBench()
+    for (const limit of [1, 8, 17]) {
+      const task = await selectBytes(bench, limit)
+      const { detail } = checkCondition(task, illegalRequest, Asc.invalidFieldInParameterList)
+      assert.deepEqual(detail.field, { in: "parameters", byte: 10 })
+    }
+    for (const [from, to] of [
+      ["0100", "0000"],
+      ["0100", "0300"],
+      ["0100", "0500"],
+      ["0100", "0107"],
+    ] as const) {
+      const list = bytesOf("00000000" + EXTENSION.replace(from, to))
+      checkCondition(await select6(bench, list), illegalRequest, Asc.invalidFieldInParameterList)
+    }
+  })
+})
+
 describe("saved mode pages", () => {
   const make = (): {
     bench: Bench
@@ -118,7 +170,8 @@ describe("saved mode pages", () => {
 
   test("PS stands on the pages that can be saved, and SP saves them all", async () => {
     const { bench, page } = make()
-    const before = "8a" + CONTROL.slice(2) + "9c" + EXCEPTIONS.slice(2) + "ea" + WIDGET.slice(2)
+    const pages = [CONTROL, EXTENSION, EXCEPTIONS, WIDGET]
+    const before = pages.map((row) => hex(bytesOf(row).map((byte, i) => byte | (i ? 0 : 0x80)))).join("")
     assert.equal(await page(current), before)
     assert.equal(await page(saved), before, "none saved: the defaults")
     good(await select6(bench, bytesOf("00000000" + CONTROL.replace("0210", "0610"))))
@@ -150,22 +203,38 @@ describe("saved mode pages", () => {
     assert.equal((await page(saved)).slice(0, 8), "8a0a0610")
   })
 
-  test("bits another release could change, and reserved values, count for nothing", async () => {
+  test("bits another release could change count for nothing", async () => {
     const { records, page } = make()
     await records.leave({ "0a/00": "ffff0840ffffffffffff", "2a/05": "1122" })
     assert.equal((await page(saved)).slice(0, 24), "8a0a371608400000ffff0000")
-    await records.leave({ "0a/00": "021410000000ffff0000" })
-    assert.equal((await page(saved)).slice(0, 8), "8a0a0210", "QERR 10b is reserved")
   })
 
-  test("a record nobody understands counts as none", async () => {
-    const { records, page } = make()
-    for (const left of ["", [1], null, { "0a/00": 1 }, { "0a/00": "xyz" }, { "0a/00": null }]) {
+  test("what was saved but can't be read is write protection, by software, until something else is saved", async () => {
+    const protectedPage = "8a0a" + "0210" + "0800" + "0000ffff0000"
+    const { bench, records, page } = make()
+    const damaged: unknown[] = ["", [1], null, { "0a/00": 1 }, { "0a/00": "xyz" }, { "0a/00": null }]
+    damaged.push({ "0a/00": "021410000000ffff0000" }) // QERR 10b is reserved
+    for (const left of damaged) {
       await records.leave(left)
-      assert.equal((await page(saved)).slice(0, 8), "8a0a0210", JSON.stringify(left))
+      assert.equal((await page(saved)).slice(0, 24), protectedPage, JSON.stringify(left))
+      await bench.unit.reset(Asc.busDeviceResetFunction)
+      bench.unit.takeUnitAttention(bench.nexus)
+      assert.equal((await page(current)).slice(0, 24), protectedPage)
+      assert.equal(damagedPages(bench.unit).includes("0a/00"), true)
     }
     await records.put("mode-pages", Uint8Array.of(0x7b, 0xff))
-    assert.equal((await page(saved)).slice(0, 8), "8a0a0210")
+    assert.equal((await page(saved)).slice(0, 24), protectedPage)
+    assert.deepEqual(damagedPages(bench.unit), ["0a/00", "0a/01", "1c/00", "2a/05"])
+    good(await save(bench, bytesOf("00000000" + CONTROL)))
+    assert.equal((await page(saved)).slice(0, 24), "8a" + CONTROL.slice(2))
+    assert.deepEqual(damagedPages(bench.unit), [])
+  })
+
+  test("a page that was never saved isn't damaged", async () => {
+    const { bench, records, page } = make()
+    await records.leave({ "2a/05": "11770000" })
+    assert.equal((await page(saved)).slice(0, 24), "8a" + CONTROL.slice(2))
+    assert.deepEqual(damagedPages(bench.unit), [])
   })
 })
 
@@ -270,7 +339,7 @@ describe("MODE SELECT", () => {
     const list = fc.oneof(
       fc.uint8Array({ maxLength: 40 }),
       fc
-        .tuple(fc.constantFrom(CONTROL, EXCEPTIONS, WIDGET), fc.uint8Array({ maxLength: 8 }))
+        .tuple(fc.constantFrom(CONTROL, EXTENSION, EXCEPTIONS, WIDGET), fc.uint8Array({ maxLength: 8 }))
         .map(([page, rest]) => Uint8Array.of(0, 0, 0, 0, ...bytesOf(page), ...rest)),
     )
     await fc.assert(
@@ -279,7 +348,7 @@ describe("MODE SELECT", () => {
         assert.ok(task.status === Status.good || task.sense?.key === illegalRequest)
         assert.equal(task.buffersOut, 0)
         const after = good(await bench.run(cdb.modeSense6(0x3f, 255, { subpage: 0xff })))
-        assert.equal(after.length, 4 + 12 + 12 + 8)
+        assert.equal(after.length, 4 + 12 + 32 + 12 + 8)
       }),
     )
   })

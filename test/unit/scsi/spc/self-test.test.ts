@@ -75,11 +75,104 @@ describe("SEND DIAGNOSTIC", () => {
 
   test("what isn't known is refused", async () => {
     const { run } = makeBench()
-    for (const byte of [0x60, 0xa0, 0xc0, 0xe0, 0x24]) {
+    for (const byte of [0x60, 0xe0, 0x24, 0xa4]) {
       const sense = checkCondition(await run([0x1d, byte, 0, 0, 0, 0]), illegalRequest, Asc.invalidFieldInCdb)
       assert.deepEqual(sense.detail.field, { in: "cdb", byte: 1, bit: 7 })
     }
     checkCondition(await run([0x1d, 0x10, 0, 0, 4, 0]), illegalRequest, Asc.invalidFieldInCdb)
+  })
+})
+
+describe("a self-test in the foreground", () => {
+  test("is waited for, and its result is in the log when the command ends", async () => {
+    const bench = makeBench()
+    const subject = new Test(bench)
+    for (const [code, extended] of [
+      [5, false],
+      [6, true],
+    ] as const) {
+      const task = bench.send(cdb.foregroundSelfTest(code))
+      assert.equal(subject.run!.extended, extended)
+      assert.equal(task.state, "executing")
+      await subject.ended()
+      good(await task.ended)
+    }
+    assert.deepEqual(await results(bench, 2), [
+      `c0000001${NO_ADDRESS}00000000`,
+      `a0000001${NO_ADDRESS}00000000`,
+    ])
+  })
+
+  test("one that fails is HARDWARE ERROR, and no informational exception", async () => {
+    const bench = makeBench()
+    const subject = new Test(bench)
+    const task = bench.send(cdb.foregroundSelfTest(6))
+    await subject.ended(new SenseError(mediumError, Asc.unrecoveredReadError, "bad", { information: 9 }))
+    checkCondition(await task.ended, hardwareError, Asc.logicalUnitFailedSelfTest)
+    assert.deepEqual(await results(bench, 1), ["c4000001" + "0000000000000009" + "03110000"])
+    assert.equal(good(await bench.run(cdb.requestSense(18)))[2], SenseKey.noSense)
+  })
+
+  test("commands meanwhile are NOT READY, but for INQUIRY, REPORT LUNS and REQUEST SENSE", async () => {
+    const bench = makeBench()
+    const subject = new Test(bench)
+    const task = bench.send(cdb.foregroundSelfTest(6))
+    subject.run!.progress = 0.25
+    for (const other of [
+      cdb.testUnitReady(),
+      cdb.logSense(0x10, 64),
+      cdb.selfTest(),
+      cdb.foregroundSelfTest(5),
+      cdb.backgroundSelfTest(1),
+      cdb.backgroundSelfTest(4),
+    ]) {
+      const sense = checkCondition(await bench.run(other), notReady, Asc.selfTestInProgress)
+      assert.equal(sense.detail.progress, 0x4000)
+    }
+    good(await bench.run(cdb.inquiry(36)))
+    good(await bench.run(cdb.reportLuns(64)))
+    assert.equal(hex(good(await bench.run(cdb.requestSense(18)))).slice(24, 28), "0409")
+    await subject.ended()
+    good(await task.ended)
+    good(await bench.run(cdb.testUnitReady()))
+    assert.equal(good(await bench.run(cdb.requestSense(18)))[2], SenseKey.noSense)
+  })
+
+  test("ends with its command: ABORT TASK, a reset, the loss of the nexus", async () => {
+    const bench = makeBench()
+    const { target, unit, nexus, another } = bench
+    const gone = another("gone")
+    const ends: [() => unknown, typeof nexus][] = [
+      [() => unit.abortTasks(unit.tasksOf(nexus)), nexus],
+      [() => unit.reset(Asc.busDeviceResetFunction), nexus],
+      [() => target.detachNexus(gone), gone],
+    ]
+    const subject = new Test(bench)
+    for (const [end, from] of ends) {
+      unit.takeUnitAttention(from)
+      bench.send(cdb.foregroundSelfTest(6), { nexus: from })
+      const run = subject.run!
+      const ended = end()
+      assert.deepEqual(subject.cancelled.splice(0), [run])
+      assert.equal(run.aborted, true)
+      await subject.ended(new Error("cancelled"))
+      await ended
+      unit.takeUnitAttention(nexus)
+      good(await bench.run(cdb.testUnitReady()))
+    }
+    assert.deepEqual(await results(bench, 3), new Array(3).fill(`c2000001${NO_ADDRESS}00000000`))
+  })
+
+  test("goes with what restricts commands already", async () => {
+    const bench = makeBench()
+    const before = { sense: undefined, check: () => {} }
+    bench.unit.restriction = before
+    const subject = new Test(bench)
+    const task = bench.send(cdb.foregroundSelfTest(5))
+    checkCondition(await bench.run(cdb.testUnitReady()), notReady, Asc.selfTestInProgress)
+    await subject.ended()
+    good(await task.ended)
+    assert.equal(bench.unit.restriction, before)
   })
 })
 

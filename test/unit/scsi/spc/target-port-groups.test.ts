@@ -6,6 +6,7 @@ import * as cdb from "../../../../src/scsi/cdb/index.ts"
 import type { Nexus } from "../../../../src/scsi/sam/nexus.ts"
 import { ScsiTarget } from "../../../../src/scsi/sam/scsi-target.ts"
 import type { TargetPortGroupsOptions } from "../../../../src/scsi/sam/target-port-groups.ts"
+import { type UnitRecords, VolatileRecords } from "../../../../src/scsi/sam/unit-records.ts"
 import { TaskAttribute } from "../../../../src/scsi/sam/task.ts"
 import { DiskUnit } from "../../../../src/scsi/sbc/disk-unit.ts"
 import { Asc, SenseKey } from "../../../../src/scsi/spec/sense.ts"
@@ -35,11 +36,12 @@ const twoGroups: TargetPortGroupsOptions = {
 }
 
 /** A target with two disks, and nexuses without a unit attention. */
-function makeBench(portGroups?: TargetPortGroupsOptions): Bench {
+function makeBench(portGroups?: TargetPortGroupsOptions, records?: UnitRecords): Bench {
   const target = new ScsiTarget({ clock: new VirtualClock(), ...(portGroups && { portGroups }) })
   for (const lun of [0, 1]) {
     const identity = { serial: `disk ${lun}` }
-    target.addLogicalUnit(lun, new DiskUnit(new MemoryStore({ sizeBytes: 1 << 20 }), { identity }))
+    const options = { identity, ...(records && { records }) }
+    target.addLogicalUnit(lun, new DiskUnit(new MemoryStore({ sizeBytes: 1 << 20 }), options))
   }
   const attach = (port: number): Nexus => {
     const nexus = testNexusThrough(port, `host${port}`)
@@ -91,9 +93,14 @@ const table: readonly (readonly [name: string, bytes: Uint8Array, states: string
   ["MODE SENSE (10)", cdb.modeSense10(0x3f, 255), "S"],
   ["MODE SELECT (6)", cdb.modeSelect6(0), "S"],
   ["MODE SELECT (10)", cdb.modeSelect10(0), "S"],
+  ["LOG SENSE", cdb.logSense(0, 64), "S"],
+  ["LOG SELECT", cdb.logSelect(0), "S"],
   ["SEND DIAGNOSTIC", cdb.selfTest(), "S"],
+  ["PERSISTENT RESERVE IN", cdb.persistentReserveIn(0, 64), "S"],
+  ["PERSISTENT RESERVE OUT", cdb.persistentReserveOut(6, 24), "S", 24],
   ["READ CAPACITY (10)", cdb.readCapacity10(), "S"],
   ["READ CAPACITY (16)", cdb.readCapacity16(), "S"],
+  ["REPORT IDENTIFYING INFORMATION", Uint8Array.of(0xa3, 0x05, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0), "S"],
   ["REPORT SUPPORTED OPERATION CODES", cdb.reportSupportedOperationCodes(4096), "S"],
   ["REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", cdb.reportSupportedTaskManagementFunctions(16), "S"],
   ["TEST UNIT READY", cdb.testUnitReady(), ""],
@@ -117,7 +124,7 @@ const table: readonly (readonly [name: string, bytes: Uint8Array, states: string
 describe("commands through a port in each state", () => {
   for (const [column, asc] of Object.entries(columns) as [Column, number][]) {
     test(`${column}: those it supports, and the sense of the others`, async () => {
-      const bench = makeBench({ ...twoGroups, explicit: true })
+      const bench = makeBench({ ...twoGroups, explicit: true }, new VolatileRecords())
       const { target, nexus, send } = bench
       let finish = (): void => {}
       if (column === "transitioning") {
@@ -141,7 +148,7 @@ describe("commands through a port in each state", () => {
 
   for (const state of ["active/optimized", "active/non-optimized"] as const) {
     test(`${state}: all`, async () => {
-      const { target, nexus, send } = makeBench({ ...twoGroups, explicit: true })
+      const { target, nexus, send } = makeBench({ ...twoGroups, explicit: true }, new VolatileRecords())
       target.portGroups.set(1, "standby")
       target.portGroups.set(1, state)
       target.logicalUnits.get(0)!.takeUnitAttention(nexus)

@@ -5,10 +5,12 @@ import {
   Asc,
   decodeSense,
   encodeSense,
+  SENSE_BYTES_MAX,
   type Sense,
   SenseError,
   SenseKey,
 } from "../../../../src/scsi/spec/sense.ts"
+import { limitSense } from "../../../../src/scsi/spec/sense-limit.ts"
 import { ascText, senseKeyText, senseText } from "../../../../src/scsi/spec/sense-text.ts"
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
@@ -173,6 +175,34 @@ describe("sense data", () => {
         },
       ),
     )
+  })
+
+  test("sense data cut to a limit can be read, and says that it was cut", () => {
+    const detail = { information: 5, commandSpecific: 6, field: { in: "cdb", byte: 1, bit: 2 } } as const
+    const forwarded = { from: "source", status: 2, sense: new Uint8Array(18).fill(0x70) } as const
+    for (const format of ["fixed", "descriptor"] as const) {
+      const sense = { key: SenseKey.illegalRequest, asc: 0x2400, detail: { ...detail, forwarded } }
+      const whole = encodeSense(sense, format)
+      assert.equal(limitSense(whole, 0), whole)
+      for (let max = 1; max <= whole.length + 1; max++) {
+        const cut = limitSense(whole, max)
+        assert.ok(cut.length <= max)
+        if (max >= whole.length) assert.equal(cut, whole)
+        else if (max >= 8) {
+          assert.equal(8 + cut[7]!, cut.length)
+          const at = format === "fixed" ? 2 : 4
+          assert.equal(cut[at]! ^ whole[at]!, format === "fixed" ? 0x10 : 0x80)
+        }
+        if (max < 18) continue
+        const { key, asc } = decodeSense(cut)!
+        assert.deepEqual([key, asc], [SenseKey.illegalRequest, 0x2400])
+      }
+    }
+    const longest = { ...detail, forwarded: { ...forwarded, sense: new Uint8Array(64) } }
+    const encoded = encodeSense({ key: SenseKey.illegalRequest, asc: 0, detail: longest }, "descriptor")
+    assert.equal(encoded.length, SENSE_BYTES_MAX)
+    const two = encodeSense({ key: SenseKey.illegalRequest, asc: 0x2400, detail }, "descriptor")
+    assert.equal(limitSense(two, 8 + 12 + 11).length, 20, "a descriptor is there as a whole or not at all")
   })
 
   test("texts for people", () => {

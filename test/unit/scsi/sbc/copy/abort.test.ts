@@ -70,7 +70,7 @@ describe("a copy that is aborted", () => {
     assert.deepEqual([task.aborts, task.status, task.buffersOut], [1, undefined, 0])
     assert.equal(writes(bench), 2)
     assert.deepEqual(await statusOf(bench), [0x60, 0x40, 0])
-    assert.equal(bench.disk(0).unit.taskCount, 0)
+    assert.equal(bench.disk(0).unit.allTasks().length, 0)
   })
 
   it("by COPY OPERATION ABORT ends its command with COPY ABORTED, before the abort ends", async () => {

@@ -222,8 +222,10 @@ describe("*PROTECT", () => {
           `or: ${field}`,
         )
         await store(on, LBA, interleave(DATA, LBA, BLOCK))
-        const first = await disk.run(compare, twice(wire(DATA, tuple), wire(DATA)))
-        expectChecked(first, checks(field), asc, `compared: ${field}`)
+        // SBC-4 §5.3: that of the compare instance isn't used, that of the write instance once there is a match.
+        await disk.good(compare, twice(wire(DATA, tuple), wire(DATA)))
+        const differs = await disk.run(compare, twice(wire(zeroes), wire(DATA, tuple)))
+        expectSense(differs.sense, 0xe, 0x1d00, `miscompare first: ${field}`)
         const second = await disk.run(compare, twice(wire(DATA), wire(DATA, tuple)))
         expectChecked(second, checks(field), asc, `written: ${field}`)
       }

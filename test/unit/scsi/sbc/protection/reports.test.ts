@@ -64,6 +64,12 @@ describe("what is told of protection information", () => {
     assert.equal(disk.unit.control.applicationTagOwner, false)
   })
 
+  test("there is no Application Tag mode page (0Ah/02h), so ATMPE can't be set", async () => {
+    const disk = await plainProtected(1)
+    assert.equal((await disk.good(control(1)))[4 + 5]! & 0x20, 0)
+    await disk.fails(Uint8Array.of(0x1a, 8, 0x0a, 0x02, 64, 0), 5, 0x2400)
+  })
+
   test("REPORT SUPPORTED OPERATION CODES: *PROTECT is in the usage where there is protection information", async () => {
     const usage = async (disk: Disk, opcode: number) => {
       const cdb = new Uint8Array(12)
@@ -86,6 +92,8 @@ describe("what is told of protection information", () => {
       assert.equal(commands.filter(({ opcode }) => opcode === 0x7f).length, type === 2 ? 5 : 0)
       assert.ok(!commands.some(({ opcode }) => opcode === 0x9c))
     }
+    const blockLimits = await (await plainProtected(1)).good(Uint8Array.of(0x12, 1, 0xb0, 0, 64, 0))
+    assert.equal(Buffer.from(blockLimits).readUInt32BE(44), 0, "MAXIMUM ATOMIC TRANSFER LENGTH")
   })
 
   test("a disk without refuses every value but 000b", async () => {

@@ -70,6 +70,17 @@ describe("transfers with protection information", () => {
     )
   })
 
+  test("COMPARE AND WRITE with a wrong block anywhere in the write instance writes nothing", async () => {
+    const { disk } = await makeProtectedDisk(1, { blocks: 256, logicalBlockBytes: 4096 })
+    const { compareAndWriteBlocks: most } = disk.unit.limits
+    const half = interleave(new Uint8Array(most * 4096), 0, 4096)
+    const dataOut = Buffer.concat([half, interleave(pattern(most * 4096), 0, 4096)])
+    dataOut[dataOut.length - 100]! ^= 1
+    const sense = await disk.fails(compareAndWriteCdb(0, most, WITH), 0xb, 0x1001, { dataOut })
+    assert.equal(sense.detail.information, most - 1)
+    assert.deepEqual(Buffer.from(await disk.good(blockCdb(0x28, 0, most))), Buffer.alloc(most * 4096))
+  })
+
   test("6-byte CDBs have no such field: nothing is transmitted, what is stored is checked", async () => {
     const { disk, store: on } = await makeProtectedDisk(1)
     await disk.good(blockCdb(0x0a, 2, 1), { dataOut: pattern(BLOCK) })

@@ -279,7 +279,7 @@ describe("commands of a preempted nexus", () => {
     assert.deepEqual(cluster.readKeys(c), [2n, 2n, 3n])
     cluster.bench.unit.finish(writes[1]!)
     assert.equal(outcome(await writes[1]!.ended), "good")
-    assert.equal(cluster.bench.unit.taskCount, 0)
+    assert.equal(cluster.bench.unit.allTasks().length, 0)
   })
 
   test("it may be aborted while it waits; what it has done stays done", async () => {
@@ -294,7 +294,7 @@ describe("commands of a preempted nexus", () => {
     assert.equal(preempting.aborts, 1)
     cluster.attentions(c)
     assert.deepEqual(cluster.readReservation(c), { key: 3n, type })
-    assert.equal(cluster.bench.unit.taskCount, 0)
+    assert.equal(cluster.bench.unit.allTasks().length, 0)
   })
 
   test("an ACA condition is over with the nexus it is of, and otherwise stands in the way", async () => {
