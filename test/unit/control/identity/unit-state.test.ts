@@ -147,7 +147,7 @@ describe("the undo log", () => {
     const { units, identities, image } = setUp(t)
     const path = image("a.img", pattern(64 * KiB, 7))
     const claim = await identities().claim({ file: path })
-    const own = { ...claim, previousNaa: claim.naa }
+    const own = { ...claim, move: undefined }
     const folder = await claimUnitFolder(units, claim)
     const log = await FileUndoLog.open(join(folder, "undo.log"))
     await log.append(pattern(64 * KiB, 7).subarray(4096, 20480))
