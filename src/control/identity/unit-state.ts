@@ -5,6 +5,7 @@ import type { UnitRecords } from "../../scsi/sam/unit-records.ts"
 import type { UndoLog } from "../../scsi/sbc/undo-log.ts"
 import { rollBack } from "../../scsi/sbc/undoable-writes.ts"
 import { FileUndoLog } from "./file-undo-log.ts"
+import { SealedUndoLog } from "./sealed-undo-log.ts"
 import type { IdentityClaim } from "./identity-store.ts"
 import { claimUnitFolder, FileRecords } from "./unit-folder.ts"
 
@@ -30,7 +31,8 @@ export async function openUnitState(
   const records = await FileRecords.open(own)
   const { readOnly, volatile } = device.features
   if (readOnly || volatile) return { records, close: async () => {} }
-  const undoLog = await FileUndoLog.open(join(own, "undo.log"))
+  const file = await FileUndoLog.open(join(own, "undo.log"))
+  const undoLog = device.encryption ? new SealedUndoLog(file, device.encryption) : file
   try {
     if (undoLog.pending !== undefined) {
       log.warn(
@@ -40,8 +42,8 @@ export async function openUnitState(
     }
     await rollBack(device, undoLog)
   } catch (error) {
-    await undoLog.close()
+    await file.close()
     throw error
   }
-  return { records, undoLog, close: () => undoLog.close() }
+  return { records, undoLog, close: () => file.close() }
 }
