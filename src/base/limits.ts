@@ -112,7 +112,7 @@ export const ZEROES_WRITTEN_BYTES_MAX = 128 * 1024
 /** Calls into the C library on the thread pool at the same time; more wait. */
 export const NATIVE_CALLS_MAX = 16
 /** What one media key encrypts, in bytes: 2^44 blocks of AES (IEEE 1619-2018). */
-export const ENCRYPTED_BYTES_MAX = 2 ** 48
+export const ENCRYPTED_BYTES_MAX = 256 * 1024 * 1024 * 1024 * 1024
 /** Encrypted data a write holds at once, in bytes. */
 export const ENCRYPTED_WRITE_BYTES_MAX = 1024 * 1024
 /** Rules of one fault device. */

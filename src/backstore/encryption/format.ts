@@ -48,17 +48,18 @@ export function encodeHeader(
 ): Buffer {
   const header = Buffer.alloc(HEADER_BYTES)
   header.set(MAGIC)
-  header.writeUInt32BE(FORMAT_VERSION, 8)
-  header.writeUInt32BE(XTS_AES_256, 12)
-  header.writeBigUInt64BE(BigInt(sequence), 16)
-  header.writeBigUInt64BE(BigInt(DATA_OFFSET), 24)
+  const view = viewOf(header)
+  view.setUint32(8, FORMAT_VERSION)
+  view.setUint32(12, XTS_AES_256)
+  view.setBigUint64(16, BigInt(sequence))
+  view.setBigUint64(24, BigInt(DATA_OFFSET))
   random.fill(header.subarray(SALT_AT, NONCE_AT + NONCE_BYTES))
   const wrap = createCipheriv(WRAP, wrappingKey(key, header), nonceOf(header))
   wrap.setAAD(header.subarray(0, NONCE_AT))
   header.set(wrap.update(mediaKey), WRAPPED_AT)
   wrap.final()
   header.set(wrap.getAuthTag(), TAG_AT)
-  header.writeUInt32BE(crc32c(header, 0, SUM_AT), SUM_AT)
+  view.setUint32(SUM_AT, crc32c(header, 0, SUM_AT))
   return header
 }
 
@@ -71,14 +72,13 @@ export type HeaderState =
 
 export function inspectHeader(header: Buffer): HeaderState {
   if (MAGIC.compare(header, 0, MAGIC.length) !== 0) return { kind: "none" }
-  const version = header.readUInt32BE(8)
+  const view = viewOf(header)
+  const version = view.getUint32(8)
   if (version === 0) return { kind: "damaged" }
   if (version !== FORMAT_VERSION) return { kind: "unknown", version }
-  const known = header.readUInt32BE(12) === XTS_AES_256 && header.readBigUInt64BE(24) === BigInt(DATA_OFFSET)
-  const whole = header.readUInt32BE(SUM_AT) === crc32c(header, 0, SUM_AT)
-  return known && whole
-    ? { kind: "whole", sequence: Number(header.readBigUInt64BE(16)) }
-    : { kind: "damaged" }
+  const known = view.getUint32(12) === XTS_AES_256 && view.getBigUint64(24) === BigInt(DATA_OFFSET)
+  const whole = view.getUint32(SUM_AT) === crc32c(header, 0, SUM_AT)
+  return known && whole ? { kind: "whole", sequence: Number(view.getBigUint64(16)) } : { kind: "damaged" }
 }
 
 /** The media key of a whole header; undefined: it was wrapped by another key. */
@@ -111,3 +111,5 @@ const wrappingKey = (key: Uint8Array, header: Buffer): Uint8Array =>
   new Uint8Array(hkdfSync("sha256", key, header.subarray(SALT_AT, NONCE_AT), "sanlet media key", KEY_BYTES))
 
 const nonceOf = (header: Buffer): Buffer => header.subarray(NONCE_AT, NONCE_AT + NONCE_BYTES)
+
+const viewOf = (header: Buffer): DataView => new DataView(header.buffer, header.byteOffset, header.length)

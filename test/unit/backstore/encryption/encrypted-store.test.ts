@@ -153,7 +153,7 @@ describe("an encrypted device", () => {
       ...found.map((into, i) => (i >= 4 ? device.read(0, into) : undefined)),
       ...Array.from({ length: 100 }, (_, i) => device.write(i * 41, new Uint8Array(41).fill(i), false)),
     ]
-    await Promise.all(work)
+    await Promise.all(work.map((done) => Promise.resolve(done)))
     for (const [i, bytes] of found.entries()) same(bytes, i < 4 ? old : fresh)
     const all = await readBytes(device, 0, 4096)
     for (let i = 0; i < 99; i++) same(all.subarray(i * 41, i * 41 + 41), new Uint8Array(41).fill(i))
