@@ -59,6 +59,23 @@ export interface Extent {
   readonly allocated: boolean
 }
 
+/** What a device that encrypts can do with the key of its medium. */
+export interface MediaEncryption {
+  /**
+   * Cryptographic erase: a new media key takes the place of the old one, of which nothing is left when it ends. What was
+   * written before can't be read any more; what is read instead is uncertain until it is written, or discarded. Rejects
+   * with BlockError; reads and writes fail from then on, until it is done again or the device is opened anew.
+   */
+  renewKey(): Promise<void>
+  /**
+   * Encrypts what is kept of the content elsewhere, for as long as the media key stays: whole units of 512 bytes, told apart by
+   * their number. Returns memory of its own.
+   */
+  seal(firstUnit: number, bytes: Uint8Array): Uint8Array
+  /** Decrypts it in place. */
+  unseal(firstUnit: number, bytes: Uint8Array): void
+}
+
 /**
  * A run of bytes that keeps what is written to it: the seam between the SCSI engine and storage. It knows no
  * SCSI. Offsets and lengths are in bytes, whole Numbers below 2^53.
@@ -101,6 +118,8 @@ export interface BlockDevice {
   extents(offsetBytes: number, lengthBytes: number, countMax: number): Eventually<Extent[]>
   /** Storage it takes now, in bytes; absent where it can't tell. */
   readonly usedBytes?: (() => Eventually<number>) | undefined
+  /** Of a device that encrypts what it holds. */
+  readonly encryption?: MediaEncryption | undefined
   /** Ends what waits on behalf of `task` with "cancelled"; what the system already has goes on to its end. */
   cancel(task: object): void
   /** Changes the size; throws BlockError when it can't. Listeners of `onResize` are told. */

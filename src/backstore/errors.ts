@@ -10,6 +10,7 @@ export type StoreOpenProblem =
   | "wrong-kind" // a directory where a file was meant, a file where a block device was
   | "size" // missing, not a whole number, not a multiple of what the storage asks for, or unlike the file's
   | "unsupported" // the machine or the filesystem can't do what the options ask for
+  | "key" // its key file can't be used, or it is encrypted under another key
   | "no-space"
   | "io"
 
@@ -20,6 +21,7 @@ const codes: Readonly<Record<StoreOpenProblem, string>> = {
   "wrong-kind": "ERR_STORE_WRONG_KIND",
   size: "ERR_STORE_SIZE",
   unsupported: "ERR_STORE_UNSUPPORTED",
+  key: "ERR_STORE_KEY",
   "no-space": "ERR_STORE_NO_SPACE",
   io: "ERR_STORE_IO",
 }

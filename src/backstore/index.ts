@@ -5,9 +5,11 @@ export {
   BlockError,
   type BlockErrorCause,
   type Extent,
+  type MediaEncryption,
 } from "./block-device.ts"
 export { type Delay, type Delays, DelayStore } from "./delay.ts"
 export { StoreOpenError, type StoreOpenProblem } from "./errors.ts"
+export { EncryptedStore } from "./encryption/encrypted-store.ts"
 export { type ActiveFaultRule, type FaultEffect, type FaultRule, FaultStore } from "./fault.ts"
 export { FileStore, type FileStoreOptions } from "./file.ts"
 export type { CacheMode } from "./kernel-store.ts"

@@ -23,6 +23,11 @@ export class RangeLock {
   #held: RangeHold[] = []
   #waiting: RangeHold[] = []
 
+  /** Nobody holds anything, or waits. */
+  get idle(): boolean {
+    return this.#held.length === 0 && this.#waiting.length === 0
+  }
+
   /** Ends when `hold` may go on; `release` it in any case afterwards. */
   acquire(hold: RangeHold): Completion {
     const conflict = (other: RangeHold) => other.conflicts(hold)

@@ -27,6 +27,11 @@ export class ReadOnlyStore extends StackedStore {
     return this.#refuse(offsetBytes, lengthBytes)
   }
 
+  /** Its key stays, too. */
+  override get encryption(): undefined {
+    return undefined
+  }
+
   override async resize(): Promise<void> {
     throw new BlockError("read-only", `${this.name} can't change its size`)
   }

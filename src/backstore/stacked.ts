@@ -1,5 +1,5 @@
 import type { Completion, Eventually } from "../base/completion.ts"
-import type { BlockDevice, BlockDeviceFeatures, Extent } from "./block-device.ts"
+import type { BlockDevice, BlockDeviceFeatures, Extent, MediaEncryption } from "./block-device.ts"
 
 /** The kinds of operations a stacked device can treat differently. */
 export type OperationKind = "read" | "write" | "flush" | "discard" | "writeZeroes"
@@ -51,6 +51,10 @@ export abstract class StackedStore implements BlockDevice {
   get usedBytes(): (() => Eventually<number>) | undefined {
     const { below } = this
     return below.usedBytes && (() => below.usedBytes?.() ?? 0)
+  }
+
+  get encryption(): MediaEncryption | undefined {
+    return this.below.encryption
   }
 
   cancel(task: object): void {

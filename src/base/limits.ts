@@ -113,6 +113,10 @@ export const ZEROES_WRITTEN_BYTES_MAX = 128 * 1024
 export const NATIVE_CALLS_MAX = 16
 /** Pieces of memory that are given to a socket with one system call; Linux takes 1024 (IOV_MAX). */
 export const SOCKET_PIECES_MAX = 1024
+/** What one media key encrypts, in bytes: 2^44 blocks of AES (IEEE 1619-2018). */
+export const ENCRYPTED_BYTES_MAX = 256 * 1024 * 1024 * 1024 * 1024
+/** Encrypted data a write holds at once, in bytes. */
+export const ENCRYPTED_WRITE_BYTES_MAX = 1024 * 1024
 /** Rules of one fault device. */
 export const FAULT_RULES_MAX = 1024
 /** Length of a configuration file, in bytes. */

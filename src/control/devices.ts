@@ -1,4 +1,11 @@
-import { type BlockDevice, BlockSpecialStore, DelayStore, FaultStore, FileStore } from "../backstore/index.ts"
+import {
+  type BlockDevice,
+  BlockSpecialStore,
+  DelayStore,
+  EncryptedStore,
+  FaultStore,
+  FileStore,
+} from "../backstore/index.ts"
 import { MemoryStore, noMedium, NullStore, ProtectedStore, ReadOnlyStore } from "../backstore/index.ts"
 import type { Clock } from "../base/clock.ts"
 import type { Random } from "../base/random.ts"
@@ -6,6 +13,7 @@ import type { DeviceConfiguration } from "./config/device.ts"
 import type { LogicalUnitConfiguration } from "./config/schema.ts"
 import { blockDeviceSubject } from "./identity/block-device-name.ts"
 import type { IdentitySubject } from "./identity/identity-store.ts"
+import { readKeyFile } from "./key-file.ts"
 
 export interface DeviceSurroundings {
   readonly clock: Clock
@@ -35,6 +43,11 @@ export async function openDevice(
       return new ReadOnlyStore(await openDevice(device.on, around, true))
     case "delay":
       return new DelayStore(await openDevice(device.on, around, readOnly), device.delaysMs, around)
+    case "encrypted": {
+      const key = await readKeyFile(device.keyFile)
+      const below = await openDevice(device.on, around, readOnly)
+      return await layOn(below, () => EncryptedStore.open(below, key, { random }))
+    }
     case "fault":
       return new FaultStore(await openDevice(device.on, around, readOnly), device.rules, { random })
   }
@@ -48,10 +61,17 @@ export async function openUnitDevice(
   if (device === undefined) return noMedium
   const opened = await openDevice(device, around, type === "cdrom")
   if (protection === undefined) return opened
+  return await layOn(opened, () =>
+    ProtectedStore.open(opened, { type: protection.type, blockBytes: blockSize ?? 512 }),
+  )
+}
+
+/** Opens a device on another one, which is closed when that fails. */
+async function layOn(below: BlockDevice, open: () => Promise<BlockDevice>): Promise<BlockDevice> {
   try {
-    return await ProtectedStore.open(opened, { type: protection.type, blockBytes: blockSize ?? 512 })
+    return await open()
   } catch (error) {
-    await opened.close()
+    await below.close()
     throw error
   }
 }

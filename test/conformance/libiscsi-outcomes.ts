@@ -26,8 +26,6 @@ interface Outcomes {
   readonly libiscsi: string
   readonly skipped: readonly Listed[]
   readonly faults: readonly Fault[]
-  /** Tests that pass whole on no kind. */
-  readonly nowhere: readonly Listed[]
 }
 
 const outcomes = JSON.parse(
@@ -76,14 +74,10 @@ export function checkRun(kind: string, { tests, summary }: CunitReport, output: 
   assert.deepEqual(surprises(kind, tests), [])
 }
 
-/** Of `all` tests, those that the list says pass nowhere. */
-export const passesNowhere = (all: readonly string[]): string[] =>
-  all.filter((name) => outcomes.nowhere.some((one) => names(one, name)))
-
 /** Throws where the list itself is wrong: a name that no test has, a test listed twice, a reason left out. */
 export function checkList(all: readonly string[], kinds: readonly string[]): void {
-  const { skipped, faults, nowhere } = outcomes
-  for (const one of [...skipped, ...faults, ...nowhere]) {
+  const { skipped, faults } = outcomes
+  for (const one of [...skipped, ...faults]) {
     assert.ok(one.why.length > 10)
     for (const kind of [...(one.kinds ?? []), ...(one.but ?? [])]) assert.ok(kinds.includes(kind), kind)
     for (const test of one.tests)

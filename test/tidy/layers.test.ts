@@ -27,7 +27,7 @@ const table: readonly Row[] = [
   {
     at: "src/backstore",
     imports: ["src/base", "src/wire"],
-    outside: ["node:fs", "node:fs/promises", "node:os"],
+    outside: ["node:fs", "node:fs/promises", "node:os", "node:crypto"],
   },
   { at: "src/scsi/spec", imports: ["src/wire", "src/base"], strict: true },
   { at: "src/scsi/cdb", imports: ["src/scsi/spec"] },

@@ -206,6 +206,11 @@ export class ProtectedStore extends StackedStore implements ProtectedDevice {
     return async () => Math.floor(((await below.usedBytes?.()) ?? 0) * share)
   }
 
+  /** A new media key would take this device's own header with it. */
+  override get encryption(): undefined {
+    return undefined
+  }
+
   override async resize(sizeBytes: number): Promise<void> {
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % this.blockBytes !== 0) {
       throw new BlockError("out-of-range", `${this.name}: ${sizeBytes} bytes are no whole blocks`)

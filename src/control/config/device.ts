@@ -15,6 +15,7 @@ export type DeviceConfiguration =
   | { readonly type: "null"; readonly sizeBytes: number }
   | { readonly type: "readonly"; readonly on: DeviceConfiguration }
   | { readonly type: "delay"; readonly on: DeviceConfiguration; readonly delaysMs: Delays }
+  | { readonly type: "encrypted"; readonly on: DeviceConfiguration; readonly keyFile: string }
   | { readonly type: "fault"; readonly on: DeviceConfiguration; readonly rules: readonly FaultRule[] }
 
 const cache = () =>
@@ -98,12 +99,17 @@ export function device(at: ConfigurationContext): z.ZodType<DeviceConfiguration>
   })
   const readonly = section({ type: z.literal("readonly"), on })
   const delayed = section({ type: z.literal("delay"), on, delaysMs: delays() })
+  const encrypted = section({
+    type: z.literal("encrypted"),
+    on,
+    keyFile: path().describe("File with the key, of 32 bytes: raw, in hexadecimal or in base64"),
+  })
   const fault = section({
     type: z.literal("fault"),
     on,
     rules: z.array(faultRule()).min(1).max(FAULT_RULES_MAX),
   })
-  const kinds = [file, block, memory, none, readonly, delayed, fault] as const
+  const kinds = [file, block, memory, none, readonly, delayed, encrypted, fault] as const
   const whole = z.discriminatedUnion("type", kinds).meta({ id: "device" })
   return whole
 }

@@ -6,6 +6,7 @@ import type { UnitRecords } from "../../scsi/sam/unit-records.ts"
 import type { UndoLog } from "../../scsi/sbc/undo-log.ts"
 import { isTorn, rollBack } from "../../scsi/sbc/undoable-writes.ts"
 import { FileUndoLog } from "./file-undo-log.ts"
+import { SealedUndoLog } from "./sealed-undo-log.ts"
 import type { IdentityClaim } from "./identity-store.ts"
 import { claimUnitFolder, FileRecords } from "./unit-folder.ts"
 
@@ -36,7 +37,8 @@ export async function openUnitState(
     if (!volatile) await checkWhole(device, path)
     return { records, close: async () => {} }
   }
-  const undoLog = await FileUndoLog.open(path)
+  const file = await FileUndoLog.open(path)
+  const undoLog = undoLogFor(device, file)
   try {
     if (undoLog.pending !== undefined) {
       log.warn(
@@ -46,23 +48,27 @@ export async function openUnitState(
     }
     await rollBack(device, undoLog)
   } catch (error) {
-    await undoLog.close()
+    await file.close()
     throw error
   }
-  return { records, undoLog, close: () => undoLog.close() }
+  return { records, undoLog, close: () => file.close() }
 }
 
 /** Half of an atomic write must not be seen (SBC-4 §4.29.2), and nothing can be undone where nothing can be written. */
 async function checkWhole(device: BlockDevice, path: string): Promise<void> {
-  const undoLog = await FileUndoLog.openExisting(path)
-  if (undoLog === undefined) return
+  const file = await FileUndoLog.openExisting(path)
+  if (file === undefined) return
   try {
-    if (!(await isTorn(device, undoLog))) return
+    if (!(await isTorn(device, undoLogFor(device, file)))) return
     throw new SanletError(
       "ERR_TORN_WRITE",
       `${device.name} holds half of an atomic write, and can't be written to undo it: serve it writable once`,
     )
   } finally {
-    await undoLog.close()
+    await file.close()
   }
 }
+
+/** What is kept of an encrypted device is encrypted, too. */
+const undoLogFor = (device: BlockDevice, file: UndoLog): UndoLog =>
+  device.encryption ? new SealedUndoLog(file, device.encryption) : file

@@ -18,7 +18,7 @@ import { formatUnitCommand } from "./format-unit.ts"
 import { getLbaStatus } from "./lba-status.ts"
 import { protectedCommands } from "./protection/commands.ts"
 import { read, write } from "./read-write.ts"
-import { blockEraseCommand, sanitizeCommands } from "./sanitize.ts"
+import { blockEraseCommand, cryptographicEraseCommand, sanitizeCommands } from "./sanitize.ts"
 import { StartStopUsage, startStopUnit } from "./start-stop.ts"
 import { unmap } from "./unmap.ts"
 import { verify, writeAndVerify } from "./verify.ts"
@@ -213,6 +213,8 @@ export interface DiskAbilities {
   readonly atomicWrites: boolean
   /** It can be sanitized and formatted: what is begun isn't forgotten. */
   readonly renewable: boolean
+  /** Its device encrypts, and can be erased by a new key. */
+  readonly encrypted?: boolean
   /** It can keep identifying information. */
   readonly identifiable: boolean
   /** Its device keeps protection information of this type. */
@@ -226,15 +228,19 @@ export function diskCommands({
   thin,
   atomicWrites,
   renewable,
+  encrypted = false,
   identifiable,
   protectionType,
 }: DiskAbilities): readonly Command[] {
-  const key = [thin, atomicWrites, renewable, identifiable, protectionType].join()
+  const key = [thin, atomicWrites, renewable, encrypted, identifiable, protectionType].join()
   let list = lists.get(key)
   if (list === undefined) {
-    const renewing = thin
-      ? [formatUnitCommand, ...sanitizeCommands, blockEraseCommand]
-      : [formatUnitCommand, ...sanitizeCommands]
+    const renewing = [
+      formatUnitCommand,
+      ...sanitizeCommands,
+      ...(thin ? [blockEraseCommand] : []),
+      ...(encrypted ? [cryptographicEraseCommand] : []),
+    ]
     list = [
       ...spcCommands,
       ...transferCommands,

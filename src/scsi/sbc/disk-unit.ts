@@ -176,6 +176,7 @@ export class DiskUnit extends LogicalUnit {
       thin: this.thin || (this.#readOnly && !this.removable),
       atomicWrites: undoLog !== undefined,
       renewable,
+      encrypted: device.encryption !== undefined,
       identifiable: options.records !== undefined,
       protectionType: this.protection?.type,
     })

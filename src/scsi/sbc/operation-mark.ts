@@ -9,6 +9,8 @@ export type Treatment =
     }
   /** Zeroes are written to the medium, then its storage is given back. */
   | { readonly method: "erase" }
+  /** A new media key makes what was written unreadable, then the storage is given back. */
+  | { readonly method: "new-key" }
   /** Reads as zeroes afterwards, and keeps its storage. */
   | { readonly method: "zero" }
   /** Reads as zeroes afterwards, and has no storage. */
@@ -55,6 +57,7 @@ export function decodeMark(bytes: Uint8Array): OperationMark {
 function treatmentOf(value: Record<string, unknown>): Treatment | undefined {
   const { method, pattern, count, invert } = value
   if (method === "erase" || method === "zero" || method === "unmap" || method === "keep") return { method }
+  if (method === "new-key") return { method }
   const bytes = Uint8Array.from(Buffer.from(String(pattern), "hex"))
   if (method !== "overwrite" || bytes.length === 0 || !(Number(count) >= 1)) return undefined
   return { method, pattern: bytes, count: Number(count), invert: invert === true }

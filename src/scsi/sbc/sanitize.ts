@@ -47,6 +47,17 @@ function blockErase(task: Task, unit: DiskUnit): Completion {
   return start(task, unit, { method: "erase" })
 }
 
+/**
+ * SANITIZE with CRYPTOGRAPHIC ERASE (SBC-4 §5.30.2.4): the blocks hold what a new key makes of the old data, until they are written;
+ * where the device can give storage back they are deallocated, and read as zeroes.
+ */
+function cryptographicErase(task: Task, unit: DiskUnit): Completion {
+  checkNoList(task)
+  checkExit(task, unit)
+  unit.checkWritable()
+  return start(task, unit, { method: "new-key" })
+}
+
 function exitFailureMode(task: Task, unit: DiskUnit): Completion {
   checkNoList(task)
   const { failure } = unit.operations
@@ -92,7 +103,7 @@ const row = (
   execute,
 })
 
-/** Any disk can be overwritten. CRYPTOGRAPHIC ERASE isn't known: no device encrypts. */
+/** Any disk can be overwritten. */
 export const sanitizeCommands: readonly Command<DiskUnit>[] = [
   row("OVERWRITE", SanitizeAction.overwrite, overwrite),
   row("EXIT FAILURE MODE", SanitizeAction.exitFailureMode, exitFailureMode),
@@ -100,3 +111,10 @@ export const sanitizeCommands: readonly Command<DiskUnit>[] = [
 
 /** What is erased is deallocated afterwards, so it takes a thin disk. */
 export const blockEraseCommand: Command<DiskUnit> = row("BLOCK ERASE", SanitizeAction.blockErase, blockErase)
+
+/** It takes a device that encrypts. */
+export const cryptographicEraseCommand: Command<DiskUnit> = row(
+  "CRYPTOGRAPHIC ERASE",
+  SanitizeAction.cryptographicErase,
+  cryptographicErase,
+)

@@ -1,4 +1,4 @@
-import type { BlockDevice } from "../../backstore/block-device.ts"
+import { type BlockDevice, BlockError } from "../../backstore/block-device.ts"
 import type { Completion } from "../../base/completion.ts"
 import { DEALLOCATION_STEP_BYTES, TRANSFER_STEP_BYTES } from "../../base/limits.ts"
 import type { Treatment } from "./operation-mark.ts"
@@ -17,6 +17,8 @@ export function passesOf(treatment: Treatment, blockBytes: number): readonly Pas
       return overwritePasses(treatment.pattern, treatment.count, treatment.invert, blockBytes)
     case "erase":
       return [erase()]
+    case "new-key":
+      return [newKey, giveBack]
     case "zero":
       return [
         {
@@ -34,6 +36,22 @@ export function passesOf(treatment: Treatment, blockBytes: number): readonly Pas
     case "keep":
       return []
   }
+}
+
+/** The whole medium in one step, whatever its size. */
+const newKey: Pass = {
+  stepBytes: Infinity,
+  step: (device) => {
+    if (device.encryption === undefined)
+      throw new BlockError("io", `${device.name} isn't encrypted any more: it has no key to renew`)
+    return device.encryption.renewKey()
+  },
+}
+
+/** What is left is noise, which nobody needs; where the device can't give it back it stays that. */
+const giveBack: Pass = {
+  stepBytes: DEALLOCATION_STEP_BYTES,
+  step: (device, offset, length) => (device.features.discard ? device.discard(offset, length) : undefined),
 }
 
 function overwritePasses(pattern: Uint8Array, count: number, invert: boolean, blockBytes: number): Pass[] {

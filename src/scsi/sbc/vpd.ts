@@ -40,8 +40,11 @@ const blockDeviceCharacteristicsPage = (unit: DiskUnit): Uint8Array =>
   page(0x3c, (view) => {
     view.setUint16(4, unit.rotationRate)
     // WABEREQ 01b: what was erased can be read. It means something where BLOCK ERASE is known.
-    const erasable = unit.thin && unit.commandTable.ofOpcode(OperationCode.sanitize) !== undefined
-    if (erasable) view.setUint8(7, 0b0100_0000)
+    const renewable = unit.commandTable.ofOpcode(OperationCode.sanitize) !== undefined
+    const erasable = renewable && unit.thin
+    // WACEREQ 01b: the same of CRYPTOGRAPHIC ERASE.
+    const encrypted = renewable && unit.device.encryption !== undefined
+    view.setUint8(7, (erasable ? 0b0100_0000 : 0) | (encrypted ? 0b0001_0000 : 0))
     // RBWZ: REASSIGN BLOCKS writes zeroes for what it can't read.
     // FUAB: SYNCHRONIZE CACHE reaches the medium. VBULS: unmapped blocks can be verified, they are zeroes.
     view.setUint8(8, 0b0000_1011)

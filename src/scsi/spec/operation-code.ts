@@ -122,7 +122,12 @@ export const VariableLength = {
   writeAndVerify32: 0x000c,
   writeSame32: 0x000d,
 } as const
-export const SanitizeAction = { overwrite: 0x01, blockErase: 0x02, exitFailureMode: 0x1f } as const
+export const SanitizeAction = {
+  overwrite: 0x01,
+  blockErase: 0x02,
+  cryptographicErase: 0x03,
+  exitFailureMode: 0x1f,
+} as const
 
 /** Length of a CDB by the group its operation code is in (SPC-4 §4.2.5.1); 0 where the code doesn't tell. */
 export const cdbBytesOf = (opcode: number): number => GROUP_BYTES[opcode >> 5]!

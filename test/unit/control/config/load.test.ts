@@ -92,6 +92,8 @@ ${withTarget("")}`)
             on: { type: readonly, on: { type: file, path: images/a.img, size: 10G, cache: direct } }
       - lun: 4
         device: { type: null, size: 1T }
+      - lun: 5
+        device: { type: encrypted, keyFile: keys/a.key, on: { type: memory, size: 1G } }
 `)
     assert.deepEqual(targets[0]?.luns[0]?.device, {
       type: "fault",
@@ -113,6 +115,11 @@ ${withTarget("")}`)
       },
     })
     assert.deepEqual(targets[0]?.luns[1]?.device, { type: "null", sizeBytes: 2 ** 40 })
+    assert.deepEqual(targets[0]?.luns[2]?.device, {
+      type: "encrypted",
+      keyFile: "/etc/san/keys/a.key",
+      on: { type: "memory", sizeBytes: 2 ** 30 },
+    })
   })
 
   test("the key set ESXi administrators configure", () => {
@@ -256,7 +263,7 @@ describe("a wrong configuration", () => {
     const [first] = errorsOf(withTarget("").replace("type: memory", "type: memroy"))
     assert.equal(
       first,
-      'san.yaml:6:25: targets[0].luns[0].device.type: expected file, block, memory, null, readonly, delay or fault, found "memroy"; did you mean "memory"?',
+      'san.yaml:6:25: targets[0].luns[0].device.type: expected file, block, memory, null, readonly, delay, encrypted or fault, found "memroy"; did you mean "memory"?',
     )
     assert.deepEqual(errorsOf(withTarget("").replace("1M", "10 apples")), [
       'san.yaml:6:39: targets[0].luns[0].device.size: expected a size such as 512MiB, 10G or a number of bytes (at least 512 bytes), found "10 apples"',

@@ -3,6 +3,7 @@ import fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, test, type TestContext } from "node:test"
+import { EncryptedStore } from "../../../../src/backstore/encryption/encrypted-store.ts"
 import { FileStore } from "../../../../src/backstore/file.ts"
 import { MemoryStore } from "../../../../src/backstore/memory.ts"
 import { SanletError } from "../../../../src/base/errors.ts"
@@ -180,6 +181,49 @@ describe("the undo log", () => {
     await device.close()
     assert.equal(Buffer.compare(fs.readFileSync(path), pattern(64 * KiB, 7)), 0)
     await openReadOnly()
+    await claim.release()
+  })
+
+  test("of a device that encrypts is encrypted, too, and brings back what was there", async (t) => {
+    const { units, identities, folder } = setUp(t)
+    const path = join(folder, "a.img")
+    const key = pattern(32, 99)
+    const open = async (sizeBytes?: number) =>
+      EncryptedStore.open(await FileStore.open(path, sizeBytes ? { sizeBytes, create: true } : {}), key)
+    const device = await open(2048 * KiB)
+    const before = Buffer.alloc(300 * KiB, "a secret worth keeping, over and over. ")
+    await device.write(8 * KiB, before, true)
+    const claim = await identities().claim({ file: path })
+    const state = await openUnitState(units, claim, device, silentLog)
+    const crashed = new Promise<void>((resolve) => {
+      const write = device.write.bind(device)
+      device.write = async (at, from) => {
+        await write(at, from.subarray(0, 100 * KiB), false)
+        resolve()
+        return new Promise<never>(() => {})
+      }
+    })
+    void new UndoableWrites(device, state.undoLog!).write(8 * KiB, Buffer.alloc(300 * KiB, 1), {})
+    await crashed
+    await state.close()
+    await device.close()
+    const kept = fs.readFileSync(join(units, claim.naa, "undo.log"))
+    assert.ok(kept.length > before.length)
+    assert.equal(kept.indexOf("secret"), -1)
+
+    const next = await open()
+    const found = new Uint8Array(before.length)
+    await next.read(8 * KiB, found)
+    assert.notEqual(Buffer.compare(found, before), 0)
+    const undone = await openUnitState(units, { ...claim, move: undefined }, next, silentLog)
+    await next.read(8 * KiB, found)
+    assert.equal(Buffer.compare(found, before), 0)
+    // The log has room for the next one, from its beginning.
+    const writes = new UndoableWrites(next, undone.undoLog!)
+    for (const seed of [3, 5]) await writes.write(0, pattern(20 * KiB, seed), {})
+    assert.equal(undone.undoLog?.pending, undefined)
+    await undone.close()
+    await next.close()
     await claim.release()
   })
 
