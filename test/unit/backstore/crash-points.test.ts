@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import fsp from "node:fs/promises"
 import { describe, test } from "node:test"
-import { type CacheMode, FileStore, ProtectedStore } from "../../../src/backstore/index.ts"
+import { type CacheMode, EncryptedStore, FileStore, ProtectedStore } from "../../../src/backstore/index.ts"
 import { ProtectionError } from "../../../src/backstore/protection/protected-device.ts"
 import { crashPoints } from "../../suites/crash/points.ts"
 import { crashCalls } from "../../suites/crash/system.ts"
@@ -158,5 +158,69 @@ describe("a protected store, at every step", () => {
       old: false,
       fresh: true,
     })
+  })
+})
+
+describe("an encrypted store, at every step", () => {
+  const key = new Uint8Array(32).fill(0x5a)
+  const encryptedStore = async () =>
+    await EncryptedStore.open(
+      await FileStore.open(IMAGE, { create: true, sizeBytes: 1024 * 1024 + SIZE, system: crashCalls }),
+      key,
+    )
+  const found = async (store: EncryptedStore) => {
+    const content = new Uint8Array(BYTES)
+    await store.read(AT, content)
+    return content
+  }
+  const before = async (store: EncryptedStore) => {
+    await store.write(AT, bytes(OLD), false)
+    await store.flush()
+  }
+
+  test("of a write with FUA: what was acknowledged is there", async () => {
+    await crashPoints({
+      start: encryptedStore,
+      before,
+      write: async (store) => await store.write(AT, bytes(NEW), true),
+      find: async (store) => whichOf(await found(store)),
+      old: "old",
+      fresh: "new",
+      otherwise: ["both"],
+    })
+  })
+
+  test("of being made, and of a first write: it opens under its key with what was acknowledged", async () => {
+    await crashPoints({
+      start: async () => {},
+      write: async () => {
+        const store = await encryptedStore()
+        await store.write(AT, bytes(NEW), true)
+      },
+      find: async () => {
+        const content = await found(await encryptedStore())
+        return content.every((byte) => byte === NEW) ? "new" : "old"
+      },
+      old: "old",
+      fresh: "new",
+    })
+  })
+
+  test("of CRYPTOGRAPHIC ERASE: all of it can be read until it was acknowledged, nothing from then on", async () => {
+    const count = await crashPoints({
+      start: encryptedStore,
+      before,
+      write: async (store) => await store.renewKey(),
+      find: async (store) => {
+        const content = await found(store)
+        if (content.every((byte) => byte === OLD)) return "old"
+        for (let at = 0; at < BYTES; at += SECTOR)
+          assert.notDeepEqual(content.subarray(at, at + SECTOR), bytes(OLD).subarray(0, SECTOR))
+        return "erased"
+      },
+      old: "old",
+      fresh: "erased",
+    })
+    assert.ok(count.steps >= 4, "two copies, each written and synced")
   })
 })
