@@ -77,7 +77,7 @@ export function blocks(rig: SgRig): void {
       const several = await rig.sh(`sg_get_lba_status -m 88 -l 8192 ${sg}`)
       assert.match(several, /2048 {2}deallocated\n.* 64 {2}mapped/)
       await rig.refused(`sg_get_lba_status -l 131072 ${sg}`, ExitCode.lbaOutOfRange, "LBA out of range")
-      await rig.refused(`sg_get_lba_status -T ${sg}`, ExitCode.illegalRequest, /./) // the 32-byte one
+      await rig.refused(`sg_get_lba_status -T ${sg}`, ExitCode.invalidOperationCode, /./) // the 32-byte one
       const readOnly = rig.disk(Lun.readOnly).sg
       assert.match(await rig.sh(`sg_get_lba_status -b ${readOnly}`), /0x4000 {2}0 {2}0/)
     })
@@ -106,7 +106,7 @@ export function blocks(rig: SgRig): void {
       await rig.sh(`sg_write_same -U -l 16384 -n 16 ${sg}`)
       assert.deepEqual(await status(16_384), [16_384, 16, true])
       await rig.sh(`sg_write_same -N -l 16400 -n 3 ${sg}`)
-      await rig.sh(`sg_write_same -U -T -l 16408 -n 8 ${sg}`)
+      await rig.sh(`sg_write_same -U -l 16408 -n 8 ${sg}`)
       holds(
         16_384,
         Buffer.concat([
@@ -119,10 +119,10 @@ export function blocks(rig: SgRig): void {
     })
   })
 
-  test("sg_write_same: 10, 16 and 32 bytes, all ones, and what is refused", async () => {
+  test("sg_write_same: 10 and 16 bytes, all ones, and what is refused", async () => {
     await rig.sh(`sg_write_same -R -i one -l 20000 -n 7 ${sg} && sg_write_same -S -i one -l 20007 -n 7 ${sg}`)
-    await rig.sh(`sg_write_same -T -i one -l 20014 -n 7 ${sg} && sg_write_same -f -l 20021 -n 2 ${sg}`)
-    holds(20_000, Buffer.concat([repeated(one, 21), Buffer.alloc(2 * BLOCK, 0xff)]))
+    await rig.sh(`sg_write_same -f -l 20014 -n 2 ${sg}`)
+    holds(20_000, Buffer.concat([repeated(one, 14), Buffer.alloc(2 * BLOCK, 0xff)]))
     const refused = (options: string, code: number) =>
       rig.refused(`sg_write_same -i one ${options} ${sg}`, code, /sg_write_same failed/)
     await refused("-l 0 -n 0", ExitCode.illegalRequest) // WSNZ
@@ -130,6 +130,7 @@ export function blocks(rig: SgRig): void {
     await refused("-L -l 0 -n 1", ExitCode.illegalRequest) // LBDATA
     await refused("-S -a -U -l 0 -n 1", ExitCode.illegalRequest) // ANCHOR
     await refused("-w 1 -l 0 -n 1", ExitCode.illegalRequest) // WRPROTECT
+    await refused("-T -l 0 -n 1", ExitCode.invalidOperationCode) // 32 bytes are for protection of type 2 (SBC-3 §5)
   })
 
   test("sg_verify: the medium alone, against data, against one block", async () => {
@@ -182,10 +183,10 @@ export function blocks(rig: SgRig): void {
     const write = (options: string) => rig.sh(`sg_write_x ${options} ${sg}`)
     const refused = (options: string, code: number) => rig.refused(`sg_write_x ${options} ${sg}`, code, /./)
 
-    test("WRITE (16) and (32)", async () => {
+    test("WRITE (16); 32 bytes are for protection of type 2", async () => {
       await write("--normal -6 -i eight -l 24000 -n 8 -f")
-      await write("--normal -3 -i eight -l 24008 -n 8 -d") // with tags of all ones, which nobody checks
-      holds(24_000, repeated(eight, 2))
+      await refused("--normal -3 -i one -l 24000 -n 1", ExitCode.invalidOperationCode)
+      holds(24_000, eight)
     })
 
     test("WRITE ATOMIC; no atomic boundary", async () => {
@@ -199,7 +200,7 @@ export function blocks(rig: SgRig): void {
       await write("--or -6 -i eight -l 24200 -n 8")
       const before = data.subarray(8 * BLOCK, 16 * BLOCK)
       holds(24_200, Buffer.from(before.map((byte, i) => byte | eight[i]!)))
-      await refused("--or -3 -i eight -l 24200 -n 8", ExitCode.illegalRequest) // (32) isn't known
+      await refused("--or -3 -i eight -l 24200 -n 8", ExitCode.invalidOperationCode) // (32) isn't known
     })
 
     test("WRITE SAME; neither streams nor scattered writes", async () => {
@@ -286,6 +287,18 @@ export function blocks(rig: SgRig): void {
         ExitCode.invalidOperationCode,
         /Invalid command operation code/,
       )
+    })
+
+    test("type 2: WRITE and WRITE SAME (32) that carry none; ORWRITE (32) isn't known", async () => {
+      const type2 = rig.disk(Lun.type2).sg
+      await rig.sh(`sg_write_x --normal -3 -i eight -l 0x700 -n 8 -d ${type2}`)
+      await rig.sh(
+        `sg_write_same -T -i one -l 0x708 -n 7 ${type2} && sg_write_same -U -T -l 0x702 -n 2 ${type2}`,
+      )
+      const written = repeated(eight, 1).fill(0, 2 * BLOCK, 4 * BLOCK)
+      assert.ok((await rig.read(type2, 0x700, 15)).equals(Buffer.concat([written, repeated(one, 7)])))
+      const or = `sg_write_x --or -3 -i eight -l 0x700 -n 8 ${type2}`
+      await rig.refused(or, ExitCode.illegalRequest, /./)
     })
   })
 }

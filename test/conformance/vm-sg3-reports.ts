@@ -144,7 +144,6 @@ export function reports(rig: SgRig): void {
         "Write atomic(16)",
         "Unmap",
         "Orwrite(16)",
-        "Write same(32)",
         "Receive ROD token information",
         "Persistent reserve out, replace lost reservation",
       ]) {
@@ -156,6 +155,8 @@ export function reports(rig: SgRig): void {
       assert.equal(rows(await rig.sh(`sg_opcodes -R ${disk(Lun.thin)}`)).length, thin.length)
       const type2 = rows(await rig.sh(`sg_opcodes ${disk(Lun.type2)}`))
       assert.ok(!type2.some((row) => row.includes("Write atomic")))
+      assert.ok(type2.some((row) => row.endsWith(" Write same(32)")))
+      assert.ok(!thin.some((row) => row.endsWith("(32)")))
     })
 
     test("one command, its usage and timeouts; one that isn't there", async () => {
@@ -203,6 +204,7 @@ export function reports(rig: SgRig): void {
         "Read-Write error recovery",
         "Caching",
         "Control",
+        "Control extension",
         "Informational exceptions control",
         "Logical block provisioning",
       ],

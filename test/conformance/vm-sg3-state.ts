@@ -99,15 +99,18 @@ export function state(rig: SgRig): void {
 
   test("sg_senddiag: self-tests and their results", async () => {
     assert.match(await rig.sh(`sg_senddiag -t ${sg}`), /GOOD status/)
-    await rig.sh(`sg_senddiag -s 1 ${sg}; sleep 0.5; sg_senddiag -s 2 ${sg}; sg_senddiag -s 4 ${sg}`)
+    await rig.sh(
+      `sg_senddiag -s 5 ${sg} && sg_senddiag -s 1 ${sg}; sleep 0.5; sg_senddiag -s 2 ${sg}; sg_senddiag -s 4 ${sg}`,
+    )
     const results = await rig.sh(`sg_logs -p str ${sg}`)
     const tests = [...results.matchAll(/self-test code: .*\[(\d)\]\n +self-test result: .*\[(\d)\]/g)]
-    // the newest first: extended and aborted, short, the one in the foreground
+    // the newest first: extended and aborted, short, short in the foreground, the default one
     assert.deepEqual(
-      tests.slice(0, 3).map(([, code, result]) => [code, result]),
+      tests.slice(0, 4).map(([, code, result]) => [code, result]),
       [
         ["2", "1"],
         ["1", "0"],
+        ["5", "0"],
         ["0", "0"],
       ],
     )
