@@ -145,6 +145,10 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
     this.onEstablished()
   }
 
+  get crc(): boolean {
+    return this.#end.crc
+  }
+
   /** A segment of the peer is here, and is good. */
   heard(ulpduBytes: number): void {
     if (isLong(ulpduBytes)) this.payloadBytes = payloadBytesOf(this.#device.fpduSize, true)

@@ -1,4 +1,4 @@
-import { crc32cOfView } from "../../wire/crc32c.ts"
+import { crc32c, crc32cOfView } from "../../wire/crc32c.ts"
 import { Memory, MemoryPool } from "./memory-pool.ts"
 import { FPDU_BYTES_MAX, FPDU_CRC_BYTES, FPDU_LENGTH_BYTES, TAGGED_BYTES, trailerBytes } from "./wire.ts"
 
@@ -33,11 +33,15 @@ export class InboxMemory {
 
 /** Who takes what an Inbox finds. */
 export interface InboxUser {
-  /** A whole ULPDU lies at view[at, at + ulpduBytes), its CRC verified if there is one. */
-  arrived(memory: Memory, at: number, ulpduBytes: number): void
   /**
-   * Without CRC: the header of a long tagged segment lies at view[at...], and its payload begins to come. Where that
-   * goes, all checks done; undefined: not straight, or nowhere. `placed` follows when all of it is there.
+   * A whole ULPDU lies at view[at, at + ulpduBytes), its CRC verified if there is one. Whether the payload of another like it
+   * could be received straight.
+   */
+  arrived(memory: Memory, at: number, ulpduBytes: number): boolean
+  /**
+   * The header of a long segment lies at view[at...], and its payload begins to come. Where that goes, all checks done; undefined:
+   * not straight, or nowhere. With CRC nothing of it is verified yet, so that nothing may come of what is wrong with it.
+   * `placed` follows when all of it is there, and verified.
    */
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined
   placed(): void
@@ -47,8 +51,8 @@ export interface InboxUser {
 
 /**
  * Finds FPDUs in a stream of bytes, however it is cut, without doing I/O: ask `buffer` where the next bytes go, tell
- * `received` how many came. A tagged segment's payload is copied once, from the receive memory to where it belongs;
- * without CRC what hasn't come yet of it is received right there.
+ * `received` how many came. A tagged segment's payload is copied once, from the receive memory to where it belongs; what hasn't
+ * come yet of a long one may be received right there.
  */
 export class Inbox {
   /** Whether CRCs are looked at. */
@@ -64,6 +68,9 @@ export class Inbox {
   #missing = 0
   /** Bytes to come that are padding and an unused CRC. */
   #skip = 0
+  /** Bytes to come that are padding and a CRC, and what that has to be if it were only for what was before. */
+  #trailer = 0
+  #sum = 0
   #straight = false
   /** FPDUs that may come before another long one is no longer expected. */
   #patience = 0
@@ -81,7 +88,7 @@ export class Inbox {
 
   /** Whether an FPDU has begun whose end hasn't come. */
   get withinFpdu(): boolean {
-    return this.#filled > 0 || this.#missing > 0 || this.#skip > 0
+    return this.#filled > 0 || this.#missing > 0 || this.#skip > 0 || this.#trailer > 0
   }
 
   buffer(): Uint8Array {
@@ -124,6 +131,8 @@ export class Inbox {
   /** What the segment under way brings goes nowhere from now on. What `buffer` gave is not to be written any more. */
   dropSink(): void {
     this.#sink = undefined
+    this.#skip += this.#trailer
+    this.#trailer = 0
   }
 
   get sink(): Uint8Array | undefined {
@@ -136,6 +145,7 @@ export class Inbox {
     this.#closed = true
     this.#sink = undefined
     this.#missing = 0
+    this.#trailer = 0
     this.#filled = 0
     this.#release()
   }
@@ -143,6 +153,12 @@ export class Inbox {
   /** Takes up all that is whole. */
   #take(): void {
     let from = this.#pass(0)
+    if (this.#trailer > 0 && this.#filled > from) {
+      const bytes = this.#trailer
+      if (this.#filled - from < bytes) return this.#carry(from, bytes)
+      this.#verify(from)
+      from += bytes
+    }
     while (!this.#closed && this.#filled - from >= FPDU_LENGTH_BYTES) {
       const ulpduBytes = this.#memory.view.getUint16(from)
       const bytes = FPDU_LENGTH_BYTES + ulpduBytes + trailerBytes(ulpduBytes)
@@ -169,9 +185,9 @@ export class Inbox {
       if (crc32cOfView(memory.view, from, crcAt) !== memory.view.getUint32(crcAt, true))
         return this.#user.broken("crc", memory, at, ulpduBytes)
     }
-    if (ulpduBytes >= LONG_BYTES_MIN && !this.crc) this.#patience = SHORT_IN_A_ROW
+    const straight = this.#user.arrived(memory, at, ulpduBytes)
+    if (straight && ulpduBytes >= LONG_BYTES_MIN) this.#patience = SHORT_IN_A_ROW
     else if (this.#patience > 0) this.#patience--
-    this.#user.arrived(memory, at, ulpduBytes)
   }
 
   /** Drops what goes nowhere, at the beginning of what came; returns where to go on. */
@@ -193,7 +209,7 @@ export class Inbox {
   #beginStraight(from: number, ulpduBytes: number): boolean {
     const here = this.#filled - from - FRONT_BYTES
     const payloadBytes = ulpduBytes - TAGGED_BYTES
-    if (this.crc || here < 0 || payloadBytes - here < STRAIGHT_BYTES_MIN) return false
+    if (here < 0 || payloadBytes - here < STRAIGHT_BYTES_MIN) return false
     const at = from + FPDU_LENGTH_BYTES
     const sink = this.#user.begins(this.#memory, at, ulpduBytes)
     if (sink === undefined) return this.#closed
@@ -202,14 +218,34 @@ export class Inbox {
     this.#sink = sink
     this.#sinkAt = here
     this.#missing = payloadBytes - here
-    this.#skip = trailerBytes(ulpduBytes)
+    if (this.crc) {
+      this.#trailer = trailerBytes(ulpduBytes)
+      this.#sum = crc32cOfView(this.#memory.view, from, payloadAt)
+    } else this.#skip = trailerBytes(ulpduBytes)
     if (ulpduBytes >= LONG_BYTES_MIN) this.#patience = SHORT_IN_A_ROW
     return true
   }
 
+  /** All payload is where it belongs. */
   #endSink(): void {
-    if (this.#sink !== undefined) this.#user.placed()
+    const sink = this.#sink
+    if (sink === undefined) return
+    if (this.#trailer > 0) {
+      this.#sum = crc32c(sink, 0, sink.length, this.#sum)
+      return
+    }
     this.#sink = undefined
+    this.#user.placed()
+  }
+
+  /** The trailer of a segment that was received straight lies at `at`. */
+  #verify(at: number): void {
+    const crcAt = at + this.#trailer - FPDU_CRC_BYTES
+    this.#trailer = 0
+    this.#sink = undefined
+    const { view } = this.#memory
+    if (crc32cOfView(view, at, crcAt, this.#sum) === view.getUint32(crcAt, true)) this.#user.placed()
+    else this.#user.broken("crc", this.#memory, at, 0)
   }
 
   /** Keeps the beginning of an FPDU of `bytes` for when the rest comes. */

@@ -90,15 +90,27 @@ export class Responder implements InboxUser {
 
   // ------------------------------------------------------------------------------------------ what comes
 
-  arrived(memory: Memory, at: number, ulpduBytes: number): void {
-    const { view } = memory
-    const control = view.getUint16(at)
-    if (!this.#checkVersions(control, memory, at, ulpduBytes)) return
+  arrived(memory: Memory, at: number, ulpduBytes: number): boolean {
+    const control = memory.view.getUint16(at)
+    if (this.#checkVersions(control, memory, at, ulpduBytes)) this.#take(control, memory, at, ulpduBytes)
+    return this.#maybeStraight(control)
+  }
+
+  #take(control: number, memory: Memory, at: number, ulpduBytes: number): void {
     if ((control & TAGGED) !== 0) return this.#tagged(control, memory, at, ulpduBytes)
     if (ulpduBytes < UNTAGGED_BYTES) return this.broken("length", memory, at, ulpduBytes)
     const code = this.#untagged(control, memory, at, ulpduBytes)
     if (code !== undefined) this.#violate(code, memory, at, ulpduBytes)
     else this.#connection.heard(ulpduBytes)
+  }
+
+  /**
+   * With CRC only the answer to a read of ours: which one is due, and where, we know without its header, and until it is complete
+   * nobody looks at that memory. A Write whose header is damaged could reach any other (RFC 5044 §4.4).
+   */
+  #maybeStraight(control: number): boolean {
+    if ((control & TAGGED) === 0) return false
+    return !this.#connection.crc || (control & OPCODE) === RdmapOpcode.readResponse
   }
 
   broken(why: "crc" | "length", memory: Memory, at: number, ulpduBytes: number): void {
@@ -171,22 +183,34 @@ export class Responder implements InboxUser {
 
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined {
     const control = memory.view.getUint16(at)
-    if ((control & TAGGED) === 0 || !this.#checkVersions(control, memory, at, ulpduBytes)) return undefined
+    if (!this.#maybeStraight(control)) return undefined
     const count = ulpduBytes - TAGGED_BYTES
-    const code = this.#taggedObjection(control, memory.view, at, count)
-    if (code !== undefined) {
-      this.#violate(code, memory, at, ulpduBytes)
-      return undefined
-    }
-    this.#connection.heard(ulpduBytes)
+    const { crc, requester } = this.#connection
+    // What a wrong CRC may be to blame for is looked at when all of it is here.
+    if (crc && !this.#isDue(control, memory.view, at, count)) return undefined
+    if (!crc && !this.#mayBegin(control, memory, at, ulpduBytes)) return undefined
     if ((control & OPCODE) === RdmapOpcode.readResponse) {
-      const sink = this.#connection.requester.readSink(count)
+      const sink = requester.readSink(count)
       if (sink !== undefined) this.#lend(sink.region, count)
       return sink?.bytes
     }
     const region = this.#region!
     this.#lend(region, -1)
     return region.bytes.subarray(this.#at, this.#at + count)
+  }
+
+  #isDue(control: number, view: DataView, at: number, count: number): boolean {
+    const version = DDP_VERSION_1 | RDMAP_VERSION_1
+    if ((control & (DDP_VERSION | RDMAP_VERSION)) !== version) return false
+    return this.#taggedObjection(control, view, at, count) === undefined
+  }
+
+  #mayBegin(control: number, memory: Memory, at: number, ulpduBytes: number): boolean {
+    if (!this.#checkVersions(control, memory, at, ulpduBytes)) return false
+    const code = this.#taggedObjection(control, memory.view, at, ulpduBytes - TAGGED_BYTES)
+    if (code !== undefined) this.#violate(code, memory, at, ulpduBytes)
+    else this.#connection.heard(ulpduBytes)
+    return code === undefined
   }
 
   #lend(region: SoftwareRegion, answerBytes: number): void {
@@ -198,7 +222,9 @@ export class Responder implements InboxUser {
   placed(): void {
     const bytes = this.#answerBytes
     this.dropSink()
-    if (bytes >= 0) this.#connection.requester.answered(bytes)
+    if (bytes < 0) return
+    this.#connection.heard(bytes + TAGGED_BYTES)
+    this.#connection.requester.answered(bytes)
   }
 
   /** Nothing is received straight into memory any more. */

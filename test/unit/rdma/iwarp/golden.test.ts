@@ -43,7 +43,10 @@ const bytesOf = ({ hex }: { hex: readonly string[] }): Buffer => Buffer.from(hex
 function found(bytes: Uint8Array): { memory: Memory; at: number; ulpduBytes: number } {
   let result: { memory: Memory; at: number; ulpduBytes: number } | undefined
   const inbox = new Inbox(new InboxMemory(), {
-    arrived: (memory, at, ulpduBytes) => (result = { memory, at, ulpduBytes }),
+    arrived: (memory, at, ulpduBytes) => {
+      result = { memory, at, ulpduBytes }
+      return false
+    },
     begins: () => undefined,
     placed: () => {},
     broken: (why) => assert.fail(why),

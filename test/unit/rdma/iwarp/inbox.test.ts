@@ -17,8 +17,9 @@ class Keeper implements InboxUser {
   #header = Buffer.alloc(0)
   #sink = new Uint8Array(0)
 
-  arrived(memory: Memory, at: number, ulpduBytes: number): void {
+  arrived(memory: Memory, at: number, ulpduBytes: number): boolean {
     this.ulpdus.push(Buffer.from(memory.bytes.subarray(at, at + ulpduBytes)))
+    return this.takesStraight
   }
 
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined {
@@ -142,9 +143,22 @@ describe("an inbox", () => {
     })
   }
 
-  test("receives what is missing of a long payload right where it belongs, without CRC", () => {
-    assert.equal(check(false, [60_000, 60_000], () => 1000).straight, 2)
-    assert.equal(check(true, [60_000, 60_000], () => 1000).straight, 0)
+  test("receives what is missing of a long payload right where it belongs", () => {
+    for (const crc of [true, false]) assert.equal(check(crc, [60_000, 60_000], () => 1000).straight, 2)
+  })
+
+  test("verifies the CRC of what was received straight, wherever a bit of it changed", () => {
+    const good = fpdu(tagged(0, { stag: 1, payload: pattern(30_001, 0) }))
+    // From the header on: a length that changed may say that more has to come.
+    for (let bit = 16; bit < good.length * 8; bit += bit < 160 || bit > (good.length - 8) * 8 ? 1 : 3001) {
+      const keeper = new Keeper()
+      const inbox = new Inbox(new InboxMemory(), keeper)
+      inbox.crc = true
+      const bad = Buffer.from(good)
+      bad[bit >> 3]! ^= 1 << (bit & 7)
+      feed(inbox, bad, () => 5000, bit % 2 === 0)
+      assert.deepEqual([keeper.straight, keeper.broke, keeper.ulpdus], [1, ["crc"], []], `bit ${bit}`)
+    }
   })
 
   test("waits for long payloads with their headers, so that nothing of them is copied", () => {
@@ -162,21 +176,30 @@ describe("an inbox", () => {
     for (let i = 0; i < 8; i++) same(keeper.ulpdus[i]!, long[i % 2]!, `ULPDU ${i}`)
   })
 
-  test("gives up a place that is taken away, and goes on behind", () => {
-    const keeper = new Keeper()
-    const pools = new InboxMemory()
-    const inbox = new Inbox(pools, keeper)
-    const [first, second] = messages([30_000, 10]) as [Buffer, Buffer]
-    const bytes = Buffer.concat([fpdu(first, false), fpdu(second, false)])
-    feed(inbox, bytes.subarray(0, 10_000), () => 5000)
-    const sink = inbox.buffer()
-    inbox.dropSink()
-    assert.notEqual(inbox.buffer().buffer, sink.buffer)
-    feed(inbox, bytes.subarray(10_000), () => 5000)
-    assert.equal(keeper.ulpdus.length, 1)
-    same(keeper.ulpdus[0]!, second)
-    assert.ok(sink.every((byte) => byte === 0))
-  })
+  for (const crc of [true, false]) {
+    test(`gives up a place that is taken away, and goes on behind, ${crc ? "with" : "without"} CRC`, () => {
+      const [first, second] = messages([30_001, 10]) as [Buffer, Buffer]
+      const bytes = Buffer.concat([fpdu(first, crc), fpdu(second, crc)])
+      const end = fpdu(first, crc).length
+      for (const at of [10_000, end - 8, end - 7, end - 4, end - 1]) {
+        const keeper = new Keeper()
+        const inbox = new Inbox(new InboxMemory(), keeper)
+        inbox.crc = crc
+        feed(inbox, bytes.subarray(0, 5000), () => 5000)
+        const sink = inbox.buffer()
+        feed(inbox, bytes.subarray(5000, at), () => 30_000, true)
+        const before = sink.slice()
+        inbox.dropSink()
+        assert.notEqual(inbox.buffer().buffer, sink.buffer)
+        feed(inbox, bytes.subarray(at), () => 5000)
+        // Without CRC it is placed when its payload is there.
+        assert.equal(keeper.ulpdus.length, !crc && at > end - 8 ? 2 : 1)
+        same(keeper.ulpdus.at(-1)!, second)
+        assert.deepEqual(keeper.broke, [])
+        same(sink, before)
+      }
+    })
+  }
 
   test("tells of a length there can't be, and a CRC that is wrong", () => {
     const keeper = new Keeper()

@@ -307,29 +307,69 @@ describe("what is received straight into memory", () => {
     }
   })
 
-  test("of an answer to a read is there when the read completes, and not without the region", async () => {
-    for (const gone of [false, true]) {
-      const raw = await connectedRaw(PLAIN, noCrc)
-      const bytes = new Uint8Array(50_000)
-      const mr = raw.end.pd.registerMemory(bytes, Access.LocalWrite)
-      const from = { rkey: 1, remoteHigh: 0, remoteLow: 0 }
-      raw.end.post(1, SendOpcode.rdmaRead, [{ mr, offset: 0, length: 50_000 }], from)
-      const [request] = await raw.sent(false)
-      const [stag, high, low] = [0, 4, 8].map((at) => request!.payload.readUInt32BE(at)) as [
-        number,
-        number,
-        number,
-      ]
-      const message = fpdu(tagged(2, { stag, high, low, payload: pattern(50_000, 5) }), false)
-      raw.stream.feed(message.subarray(0, 20_000))
-      if (gone) mr.invalidate()
-      raw.stream.feed(message.subarray(20_000))
+  /** A read of 50,000 bytes that is to be answered. */
+  async function reading(crc: boolean) {
+    const options = { device: { ...PLAIN.device, crc }, memoryBytes: PLAIN.memoryBytes }
+    const raw = await connectedRaw(options, crc ? { flags: C | S } : noCrc)
+    const bytes = new Uint8Array(50_000)
+    const mr = raw.end.pd.registerMemory(bytes, Access.LocalWrite)
+    const from = { rkey: 1, remoteHigh: 0, remoteLow: 0 }
+    raw.end.post(1, SendOpcode.rdmaRead, [{ mr, offset: 0, length: 50_000 }], from)
+    const [request] = await raw.sent(crc)
+    const { payload } = request!
+    const to = { stag: payload.readUInt32BE(0), high: payload.readUInt32BE(4), low: payload.readUInt32BE(8) }
+    return { raw, bytes, mr, answer: fpdu(tagged(2, { ...to, payload: pattern(50_000, 5) }), crc) }
+  }
+
+  for (const crc of [true, false]) {
+    const how = crc ? "with CRC" : "without CRC"
+    test(`of an answer to a read is there when the read completes, and not without the region, ${how}`, async () => {
+      for (const gone of [false, true]) {
+        const { raw, bytes, mr, answer } = await reading(crc)
+        raw.stream.feed(answer.subarray(0, 20_000))
+        assert.ok(bytes.subarray(10_000, 19_000).some((byte) => byte !== 0))
+        if (gone) mr.invalidate()
+        raw.stream.feed(answer.subarray(20_000))
+        await raw.turn(1)
+        assert.deepEqual(statusNames(raw.end.sends), [gone ? "local protection error" : "success"])
+        if (gone) assert.ok(bytes.subarray(20_000).every((byte) => byte === 0))
+        else same(bytes, pattern(50_000, 5))
+        assert.equal(raw.end.disconnections.length, gone ? 1 : 0)
+      }
+    })
+  }
+
+  test("with CRC is verified before the read completes, and its header before it is believed", async () => {
+    for (const [what, byte] of [
+      ["payload", 30_000],
+      ["CRC", 50_017],
+      ["STag", 4],
+    ] as const) {
+      const { raw, bytes, answer } = await reading(true)
+      answer[byte]! ^= 4
+      raw.stream.feed(answer.subarray(0, 20_000))
+      assert.deepEqual(raw.end.disconnections, [], "nothing is said of it before it is whole")
+      raw.stream.feed(answer.subarray(20_000))
       await raw.turn(1)
-      assert.deepEqual(statusNames(raw.end.sends), [gone ? "local protection error" : "success"])
-      if (gone) assert.ok(bytes.subarray(20_000).every((byte) => byte === 0))
-      else same(bytes, pattern(50_000, 5))
-      assert.equal(raw.end.disconnections.length, gone ? 1 : 0)
+      assert.notDeepEqual(statusNames(raw.end.sends), ["success"], what)
+      const terminate = (await raw.sent()).at(-1)!.payload
+      assert.deepEqual([...terminate.subarray(0, 4)], [0x20, 0x02, 0, 0], what)
+      if (what === "STag") assert.ok(bytes.every((one) => one === 0))
     }
+  })
+
+  test("with CRC is an answer alone: of a Write whose header is damaged nobody knows where it goes", async () => {
+    const raw = await acceptedRaw({ memoryBytes: 1024 * KiB }, { flags: C | S })
+    const bytes = new Uint8Array(100_000)
+    const mr = raw.end.pd.registerMemory(bytes, Access.LocalWrite | Access.RemoteWrite)
+    const message = fpdu(write(mr, 0, new Uint8Array(50_000).fill(1)))
+    const damaged = Buffer.from(message)
+    damaged[15]! ^= 0x20 // the tagged offset
+    raw.stream.feed(damaged.subarray(0, 20_000))
+    raw.stream.feed(damaged.subarray(20_000))
+    await raw.turn(1)
+    assert.ok(bytes.every((one) => one === 0))
+    assert.equal(raw.end.disconnections[0]?.reason, "lost")
   })
 
   test("of an answer is not written to any more though the read has to fail in its turn", async () => {
