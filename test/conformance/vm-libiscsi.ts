@@ -49,7 +49,7 @@ const SEPARATOR = "=== of"
 const RUN_DEADLINE_MS = 600_000
 /** Of one group; some faults end in silence. */
 const GROUP_DEADLINE_S = 150
-const FAULT_DEADLINE_S = 30
+const FAULT_DEADLINE_S = 15
 
 export class LibiscsiOverIser {
   readonly guest: Guest
@@ -116,11 +116,12 @@ export class LibiscsiOverIser {
   /** Runs tests of the suite on a kind of LUN, each group in a process of its own, and returns what came of them. */
   async run(kind: string, groups: readonly string[], deadlineS = GROUP_DEADLINE_S): Promise<CunitTest[]> {
     if (groups.length === 0) return []
-    await this.guest.write("/tmp/groups", groups.map((group) => `${group}\n`).join(""))
+    const list = `/tmp/groups-${kind}`
+    await this.guest.write(list, groups.map((group) => `${group}\n`).join(""))
     const suite = `iscsi-test-cu -d -v --allow-sanitize -t $group ${this.#urls.get(kind)!.join(" ")}`
     const loop =
       `while read -r group; do echo "${SEPARATOR} $group"; LD_PRELOAD=${PRELOAD} timeout -s KILL ${deadlineS} ${suite} 2>&1 < /dev/null; ` +
-      "echo; done < /tmp/groups; true"
+      `echo; done < ${list}; true`
     const output = await this.guest.sh(loop, { deadlineMs: RUN_DEADLINE_MS })
     return output.split(SEPARATOR).flatMap((part) => readCunit(part).tests)
   }

@@ -70,6 +70,11 @@ class Serving {
     this.#child?.kill("SIGHUP")
   }
 
+  /** Its exit code, when it has come to its end by itself. */
+  get ended(): Promise<number | null> {
+    return this.#ended
+  }
+
   /** Its exit code. */
   stop(): Promise<number | null> {
     this.#child?.kill("SIGTERM")
@@ -255,5 +260,5 @@ test("without a configuration SIGHUP ends it in order", async (t) => {
   await serving.says(/^ready /m)
   serving.hangUp()
   await serving.says(/stopped/)
-  assert.equal(await serving.stop(), 0)
+  assert.equal(await serving.ended, 0)
 })

@@ -170,7 +170,7 @@ describe("SANITIZE with CRYPTOGRAPHIC ERASE", () => {
     const { store, records } = await open()
     const device = emptyDevice()
     const disk = new Disk(new DiskUnit(new ReadOnlyStore(store), { records }), device)
-    await disk.fails(erase(), illegalRequest, Asc.invalidFieldInCdb)
+    await disk.fails(erase(), illegalRequest, Asc.invalidCommandOperationCode)
   })
 
   it("comes to its end whenever the process ends: the old data is never seen again once it has begun", async () => {
