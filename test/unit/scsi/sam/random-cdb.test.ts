@@ -18,6 +18,7 @@ import { TestDevice } from "../sbc/test-device.ts"
 
 const BLOCKS = 64
 const COMMANDS = 150
+const SELF_TEST_STEP_MS = 1000
 const clearAca = { function: TaskManagementFunction.clearAca, lunHigh: 0, lunLow: 0, taskTag: 0 }
 
 /** Sound CDBs, to be spoilt. */
@@ -91,7 +92,8 @@ function spoilt(random: SeededRandom): Uint8Array {
 
 async function storm(seed: number): Promise<void> {
   const random = new SeededRandom(seed)
-  const target = new ScsiTarget({ clock: new VirtualClock() })
+  const clock = new VirtualClock()
+  const target = new ScsiTarget({ clock })
   const unit = new DiskUnit(new TestDevice(BLOCKS * 512), {
     identity: { serial: `seed-${seed}` },
     records: new VolatileRecords(),
@@ -101,11 +103,16 @@ async function storm(seed: number): Promise<void> {
   const nexuses = ["one", "two"].map(testNexus)
   for (const nexus of nexuses) target.attachNexus(nexus)
   const tasks: TestTask[] = []
-  /** Until it has ended: what NACA holds up is let go. */
+  /** Until it has ended: what NACA holds up is let go, and self-tests in the foreground have their time. */
   const settle = async (task: TestTask): Promise<void> => {
     while (!task.over) {
-      for (const nexus of nexuses) await target.taskManagementRequestReceived(nexus, clearAca)
-      await new Promise((resolve) => setImmediate(resolve))
+      for (const nexus of nexuses) {
+        // It waits for what it ends, which may be such a self-test.
+        let cleared = false
+        void target.taskManagementRequestReceived(nexus, clearAca).then(() => (cleared = true))
+        do await clock.advance(SELF_TEST_STEP_MS)
+        while (!cleared)
+      }
     }
   }
   for (let i = 0; i < COMMANDS; i++) {
