@@ -204,13 +204,15 @@ export class Multipath {
 
   /** Whether the load does nothing for a while, in the same round: it waits for what it has begun. */
   async isHeld(): Promise<boolean> {
-    const sight = async (): Promise<string> => {
+    /** Undefined: between two rounds. */
+    const sight = async (): Promise<string | undefined> => {
       const { operations } = await this.counts()
-      return `${operations} ${await this.guest.sh("cat /tmp/seed && pgrep -x fio")}`
+      const { code, stdout } = await this.guest.run("cat /tmp/seed && pgrep -x fio")
+      return code === 0 ? `${operations} ${stdout}` : undefined
     }
     const before = await sight()
     await sleep(HELD_MS)
-    return before === (await sight())
+    return before !== undefined && before === (await sight())
   }
 
   /** How often the kernel was told that access states have changed (2Ah/06h). */
