@@ -9,9 +9,9 @@ import { throwIfAborted } from "./medium.ts"
 import { eachDataOut } from "./transfer.ts"
 
 /**
- * WRITE SAME (SBC-3 §5.43, 5.44). With UNMAP a block of zeroes deallocates, any other is written, since unmapped blocks read as zeroes here (LBPRZ); without,
- * zeroes keep their storage. NDOB stands for a block of zeroes. ANCHOR, and
- * the obsolete LBDATA and PBDATA, are refused by the usage mask.
+ * WRITE SAME (SBC-3 §5.43, 5.44). With UNMAP a block of zeroes deallocates, any other is written, since unmapped blocks read as
+ * zeroes here (LBPRZ); without, zeroes keep their storage. NDOB stands for a block of zeroes. ANCHOR, and the obsolete LBDATA
+ * and PBDATA, are refused by the usage mask.
  */
 export function writeSame(
   task: Task,
