@@ -51,6 +51,7 @@ export class Served {
   readonly urls: readonly string[]
   readonly child: ChildProcess
   readonly #output: readonly string[]
+  #told = false
 
   constructor(child: ChildProcess, urls: readonly string[], output: readonly string[]) {
     this.child = child
@@ -69,8 +70,17 @@ export class Served {
     return this.#output.join("")
   }
 
-  /** Ends it as Ctrl-C does and returns its exit code; throws when it doesn't end in time. */
+  /** Throws when it has ended without being told to. */
+  checkRuns(): void {
+    const { exitCode, signalCode } = this.child
+    if (this.#told || (exitCode === null && signalCode === null)) return
+    throw new Error(`serve ended by itself, with ${exitCode ?? signalCode}:\n${this.output}`)
+  }
+
+  /** Ends it as Ctrl-C does and returns its exit code; throws when it doesn't end in time, or had ended by itself. */
   async stop(): Promise<number | null> {
+    this.checkRuns()
+    this.#told = true
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode
     const ended = once(this.child, "exit")
     this.child.kill("SIGINT")
@@ -84,6 +94,7 @@ export class Served {
 
   /** Ends it without a chance to clean up. */
   async kill(): Promise<void> {
+    this.#told = true
     if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const ended = once(this.child, "exit")
     this.child.kill("SIGKILL")
