@@ -21,8 +21,15 @@ const LONG_BYTES_MIN = 24 * 1024
 const AHEAD_BYTES = 1024
 /** So many short ones in a row end that. */
 const SHORT_IN_A_ROW = 16
+/** Segments behind the one under way that are received with it where all of their message is known. */
+const FORESEEN_MAX = 8
+/** So many segments go by before a message is foreseen again that went on otherwise than foreseen. */
+const MISJUDGED_FOR = 64
 /** Bytes of an FPDU that have to be here before anything can be said of it. */
 const FRONT_BYTES = FPDU_LENGTH_BYTES + TAGGED_BYTES
+
+/** What lies between the payloads of two tagged segments, of which the first is of so many bytes. */
+const betweenBytes = (payloadBytes: number): number => trailerBytes(TAGGED_BYTES + payloadBytes) + FRONT_BYTES
 
 /** Receive memory of a device's connections. */
 export class InboxMemory {
@@ -44,6 +51,11 @@ export interface InboxUser {
    * `placed` follows when all of it is there, and verified.
    */
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined
+  /**
+   * Where the message goes on behind the segment that is under way: memory that is the message's, to its end or a part of it,
+   * and nobody's business before all of it is placed. Undefined: that isn't known.
+   */
+  foreseen(): Uint8Array | undefined
   placed(): void
   /** The stream makes no sense; nothing more will be taken from it. */
   broken(why: "crc" | "length", memory: Memory, at: number, ulpduBytes: number): void
@@ -76,8 +88,11 @@ export class Inbox {
   #patience = 0
   /** Of the FPDU that is gathered, bytes that are missing, at least. */
   #wanted = 0
-  /** For `ahead`. */
+  /** What `ahead` has given: the rest of a segment; for each that is foreseen, what comes before its payload, and that; what follows. */
   readonly #pieces: Uint8Array[] = []
+  #foreseen = 0
+  /** Segments to go by before one is foreseen again. */
+  #doubt = 0
   #closed = false
 
   constructor(pools: InboxMemory, user: InboxUser) {
@@ -92,6 +107,7 @@ export class Inbox {
   }
 
   buffer(): Uint8Array {
+    this.#foreseen = 0
     this.#straight = this.#missing > 0 && this.#sink !== undefined
     if (this.#straight && this.#sink !== undefined)
       return this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
@@ -101,15 +117,40 @@ export class Inbox {
   }
 
   /**
-   * While a segment is received straight: where the rest of it goes, and what follows. What it returns is to be filled at
-   * once, and `received` called. Undefined: ask `buffer`.
+   * While a segment is received straight: where the rest of it goes, and what follows, as far as that is foreseen. What it
+   * returns is to be filled at once, and `received` called. Undefined: ask `buffer`.
    */
   ahead(): readonly Uint8Array[] | undefined {
     if (this.#missing === 0 || this.#sink === undefined) return undefined
     this.#straight = true
-    this.#pieces[0] = this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
-    this.#pieces[1] = this.#memory.bytes.subarray(this.#filled, this.#filled + AHEAD_BYTES)
-    return this.#pieces
+    const pieces = this.#pieces
+    pieces.length = 0
+    pieces.push(this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing))
+    const at = this.#foresee(this.#sink.length)
+    pieces.push(this.#memory.bytes.subarray(at, at + AHEAD_BYTES))
+    return pieces
+  }
+
+  /**
+   * Lists segments like the one of `payloadBytes` that is under way, as far as their message goes; what lies between their
+   * payloads goes to the receive memory, which is empty. Returns how much of that it is.
+   */
+  #foresee(payloadBytes: number): number {
+    this.#foreseen = 0
+    const rest = this.#doubt > 0 ? undefined : this.#user.foreseen()
+    if (rest === undefined) return 0
+    const { bytes } = this.#memory
+    let between = 0
+    let from = 0
+    while (this.#foreseen < FORESEEN_MAX && rest.length - from >= STRAIGHT_BYTES_MIN) {
+      const to = Math.min(from + payloadBytes, rest.length)
+      const front = betweenBytes(payloadBytes)
+      this.#pieces.push(bytes.subarray(between, between + front), rest.subarray(from, to))
+      between += front
+      from = to
+      this.#foreseen++
+    }
+    return between
   }
 
   /** So many bytes are where `buffer` or `ahead`, the last that was asked, said. */
@@ -117,15 +158,60 @@ export class Inbox {
     if (this.#closed) return
     if (!this.#straight) {
       this.#filled += bytes
-      return this.#take()
+      return this.#take(0)
     }
+    let left = this.#fill(bytes)
+    let at = 0
+    for (let i = 0; i < this.#foreseen && left > 0; i++) {
+      const front = this.#pieces[1 + 2 * i]!.length
+      const payload = this.#pieces[2 + 2 * i]!
+      this.#filled = at + Math.min(front, left)
+      this.#take(at)
+      at += front
+      left -= front
+      if (left <= 0 || this.#closed) return
+      if (!this.#isSink(payload)) return this.#again(2 + 2 * i, left)
+      left = this.#fill(left)
+    }
+    if (left === 0 || this.#closed) return
+    this.#filled = at + left
+    this.#take(at)
+  }
+
+  /** So many bytes, or as many of them as were missing, are in the sink. Returns how many more there are. */
+  #fill(bytes: number): number {
     const straight = Math.min(bytes, this.#missing)
     this.#sinkAt += straight
     this.#missing -= straight
-    if (this.#missing > 0) return
-    this.#endSink()
-    this.#filled += bytes - straight
-    if (this.#filled > 0) this.#take()
+    if (this.#missing === 0) this.#endSink()
+    return bytes - straight
+  }
+
+  #isSink(bytes: Uint8Array): boolean {
+    const sink = this.#sink
+    if (sink === undefined || this.#sinkAt > 0) return false
+    return (
+      sink.buffer === bytes.buffer && sink.byteOffset === bytes.byteOffset && sink.length === bytes.length
+    )
+  }
+
+  /** It went on otherwise than foreseen: takes the bytes from the piece on, `count` in all, once more. */
+  #again(piece: number, count: number): void {
+    this.#doubt = MISJUDGED_FOR
+    const bytes = new Uint8Array(count)
+    let at = 0
+    for (let i = piece; at < count; i++) {
+      const some = this.#pieces[i]!.subarray(0, count - at)
+      bytes.set(some, at)
+      at += some.length
+    }
+    for (at = 0; at < count && !this.#closed; ) {
+      const into = this.buffer()
+      const some = bytes.subarray(at, at + into.length)
+      into.set(some)
+      this.received(some.length)
+      at += some.length
+    }
   }
 
   /** What the segment under way brings goes nowhere from now on. What `buffer` gave is not to be written any more. */
@@ -150,9 +236,9 @@ export class Inbox {
     this.#release()
   }
 
-  /** Takes up all that is whole. */
-  #take(): void {
-    let from = this.#pass(0)
+  /** Takes up all that is whole from `start` on. */
+  #take(start: number): void {
+    let from = this.#pass(start)
     if (this.#trailer > 0 && this.#filled > from) {
       const bytes = this.#trailer
       if (this.#filled - from < bytes) return this.#carry(from, bytes)
@@ -214,6 +300,7 @@ export class Inbox {
     const sink = this.#user.begins(this.#memory, at, ulpduBytes)
     if (sink === undefined) return this.#closed
     const payloadAt = at + TAGGED_BYTES
+    if (this.#doubt > 0) this.#doubt--
     sink.set(this.#memory.bytes.subarray(payloadAt, payloadAt + here))
     this.#sink = sink
     this.#sinkAt = here

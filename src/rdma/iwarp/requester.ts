@@ -267,16 +267,29 @@ export class Requester {
 
   /** Where `count` bytes of the answer that is due go, when that is one run of memory. */
   readSink(count: number): ReadSink | undefined {
-    const read = this.#reads[0]!
+    const { received } = this.#reads[0]!
+    return this.#run(received, received + count)
+  }
+
+  /** Where the answer that is due goes on behind the `count` bytes under way, as far as that is one run of memory. */
+  sinkBehind(count: number): Uint8Array | undefined {
+    const { received, length } = this.#reads[0]!
+    if (received + count === length) return undefined
+    return this.#run(received + count, length)?.bytes
+  }
+
+  /** Where bytes [from, to) of the answer that is due go, when that is one run of memory. */
+  #run(from: number, to: number): ReadSink | undefined {
+    const { place } = this.#reads[0]!
     const { qp } = this.#connection
-    let skip = read.received
-    for (let i = 0; i < read.place!.pieceCount; i++) {
-      const piece = read.place!.pieces[i]!
+    let skip = from
+    for (let i = 0; i < place!.pieceCount; i++) {
+      const piece = place!.pieces[i]!
       if (skip < piece.length) {
         const region = regionOf(qp.table, qp.pd, piece, Access.LocalWrite)
-        if (skip + count > piece.length || region === undefined) return undefined
-        const from = piece.offset + skip
-        return { region, bytes: region.bytes.subarray(from, from + count) }
+        if (skip + to - from > piece.length || region === undefined) return undefined
+        const at = piece.offset + skip
+        return { region, bytes: region.bytes.subarray(at, at + to - from) }
       }
       skip -= piece.length
     }

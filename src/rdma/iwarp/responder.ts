@@ -199,6 +199,10 @@ export class Responder implements InboxUser {
     return region.bytes.subarray(this.#at, this.#at + count)
   }
 
+  foreseen(): Uint8Array | undefined {
+    return this.#answerBytes < 0 ? undefined : this.#connection.requester.sinkBehind(this.#answerBytes)
+  }
+
   #isDue(control: number, view: DataView, at: number, count: number): boolean {
     const version = DDP_VERSION_1 | RDMAP_VERSION_1
     if ((control & (DDP_VERSION | RDMAP_VERSION)) !== version) return false

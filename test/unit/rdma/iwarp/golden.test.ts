@@ -48,6 +48,7 @@ function found(bytes: Uint8Array): { memory: Memory; at: number; ulpduBytes: num
       return false
     },
     begins: () => undefined,
+    foreseen: () => undefined,
     placed: () => {},
     broken: (why) => assert.fail(why),
   })
