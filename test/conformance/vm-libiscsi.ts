@@ -118,7 +118,11 @@ export class LibiscsiOverIser {
   }
 
   /** Runs tests of the suite on a kind of LUN, each group in a process of its own, and returns what came of them. */
-  async run(kind: string, groups: readonly string[], deadlineS = GROUP_DEADLINE_S): Promise<CunitTest[]> {
+  async run(
+    kind: string,
+    groups: readonly string[],
+    { deadlineS, deadlineMs } = { deadlineS: GROUP_DEADLINE_S, deadlineMs: RUN_DEADLINE_MS },
+  ): Promise<CunitTest[]> {
     if (groups.length === 0) return []
     const list = `/tmp/groups-${kind}`
     await this.guest.write(list, groups.map((group) => `${group}\n`).join(""))
@@ -126,7 +130,7 @@ export class LibiscsiOverIser {
     const loop =
       `while read -r group; do echo "${SEPARATOR} $group"; LD_PRELOAD=${PRELOAD} timeout -s KILL ${deadlineS} ${suite} 2>&1 < /dev/null; ` +
       `echo; done < ${list}; true`
-    const output = await this.guest.sh(loop, { deadlineMs: RUN_DEADLINE_MS })
+    const output = await this.guest.sh(loop, { deadlineMs })
     return output.split(SEPARATOR).flatMap((part) => readCunit(part).tests)
   }
 
@@ -168,17 +172,22 @@ export class LibiscsiOverIser {
     return suites
   }
 
-  /** Runs the suites that `concerns` picks on a kind of LUN, but for what is at fault; throws unless all comes out as over TCP. */
+  /**
+   * Runs the suites that `concerns` picks on a kind of LUN, but for what is at fault; throws unless all comes out as over TCP. Returns the
+   * names of the suites.
+   */
   async check(
     kind: string,
     t: TestContext,
     concerns: (suite: string, tests: readonly string[]) => boolean,
-  ): Promise<void> {
+  ): Promise<ReadonlySet<string>> {
+    const suites = new Set<string>()
     const groups: string[] = []
     const expected: string[] = []
     const faulty = faultyOn(kind)
     for (const [suite, tests] of await this.everyTest()) {
       if (!concerns(suite, tests)) continue
+      suites.add(suite)
       const sound = tests.filter((name) => !faulty.has(name))
       expected.push(...sound)
       if (sound.length === tests.length && !ONE_BY_ONE.has(suite)) groups.push(`ALL.${suite}`)
@@ -194,6 +203,7 @@ export class LibiscsiOverIser {
         [...wrong, ...silent.map((name) => `${name} said nothing`), await this.#state()].join("\n"),
       )
     assert.deepEqual([...names].sort(), expected.sort())
+    return suites
   }
 
   /** Throws unless each of these tests fails on a kind of LUN. */
@@ -201,7 +211,7 @@ export class LibiscsiOverIser {
     const ran = await this.run(
       kind,
       names.map((name) => `ALL.${name}`),
-      FAULT_DEADLINE_S,
+      { deadlineS: FAULT_DEADLINE_S, deadlineMs: (1 + names.length) * FAULT_DEADLINE_S * 1000 },
     )
     const sound = ran.filter(({ name, outcome }) => names.includes(name) && outcome !== "failed")
     assert.deepEqual(
