@@ -21,7 +21,7 @@ export interface RunOptions {
 const CHUNK_BYTES = 12_288
 /** Lines of stdin sent ahead of the agent's acknowledgement. */
 const STDIN_LINES_AHEAD = 8
-const TIMED_OUT = 124
+export const TIMED_OUT = 124
 /** The agent may open its port after we have written: ask again until it answers. */
 const HELLO_EVERY_MS = 300
 
