@@ -51,8 +51,8 @@ const TRIES_MORE = 3
 const SEPARATOR = "=== of"
 /** Last lines of what the target has written that are shown when something went wrong. */
 const LINES_TOLD = 20
-/** Machines that may take over from one whose network has died, within a run. */
-const MACHINES_MORE = 2
+/** How often a run is begun: at first, and where a machine's network has died or the time was over. */
+const TRIES = 3
 /** Of one group, which may end in silence, and of all. */
 const DEADLINES = { groupS: 150, allMs: 600_000 }
 const FAULT_DEADLINE_S = 15
@@ -134,15 +134,14 @@ export class LibiscsiOverIser {
   async run(kind: string, groups: readonly string[], deadlines = DEADLINES): Promise<CunitTest[]> {
     const tests: CunitTest[] = []
     let left = groups
-    for (let machines = 0; left.length > 0; machines++) {
+    for (let tries = 0; left.length > 0; tries++) {
+      if (tries === TRIES) throw new Error(`${left[0]} did not run\n${await this.#state()}`)
       const ran = await this.#begin(kind, left, deadlines)
       const alive = await this.#reachable()
       const over = alive ? ran.length : Math.max(0, ran.length - 1)
       tests.push(...ran.slice(0, over).flat())
       left = left.slice(over)
-      if (left.length === 0) break
-      if (alive || machines === MACHINES_MORE)
-        throw new Error(`${left[0]} did not run\n${await this.#state()}`)
+      if (alive) continue
       this.guest.kill()
       this.guest = await boot(this.#rig, this.#scratch)
     }
