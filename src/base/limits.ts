@@ -219,6 +219,8 @@ export const TRANSPORTS_REMEMBERED_MS = 600_000
 export const TRANSPORTS_REMEMBERED_MAX = 1024
 /** After a unit attention that tells of a reset: how long an initiator waits for older commands' answers before it asks, in ms. */
 export const LOST_COMMAND_GRACE_MS = 1_000
+/** Largest data segment of a PDU over iSER a target agrees to (TargetRecvDataSegmentLength), in bytes: each receive has room for one. */
+export const ISER_DATA_SEGMENT_BYTES_MAX = 256 * 1024
 /** Additional header segments over iSER (MaxAHSLength), in bytes. */
 export const ISER_AHS_BYTES = 256
 /** PDUs one iSER connection has room for at once; a login that would need more is refused (status 0302). */

@@ -17,7 +17,7 @@ import type {
   TargetDatamover,
 } from "../iscsi/da.ts"
 import type { Connection, ConnectionRequest, ConnectOptions } from "../rdma/verbs/index.ts"
-import { awaitIser, type IserOptions, turnToIser } from "./iser/index.ts"
+import { awaitIser, type IserOptions, targetSegmentBytes, turnToIser } from "./iser/index.ts"
 import { TcpInitiatorDatamover, TcpTargetDatamover } from "./tcp/index.ts"
 
 interface LateOptions extends IserOptions {
@@ -167,17 +167,20 @@ export class LateTargetDatamover
   extends LateDatamover<TargetDatamover, TcpTargetDatamover>
   implements TargetDatamover
 {
+  /** What it becomes is made for that. */
+  readonly iserSegmentBytesMax: number
   readonly #options: LateTargetOptions
   #turn: ((detached: Detached) => void) | undefined
 
   constructor(stream: ByteStream, options: LateTargetOptions) {
     super(new TcpTargetDatamover(stream, options))
     this.#options = options
+    this.iserSegmentBytesMax = targetSegmentBytes(options)
   }
 
   protected make(): TargetDatamover {
     let stream: ByteStream | undefined
-    const awaited = awaitIser(this, this.#options, () => stream?.destroy())
+    const awaited = awaitIser(this, this.#options, this.iserSegmentBytesMax, () => stream?.destroy())
     this.#turn = (detached) => {
       stream = detached.stream
       try {

@@ -151,6 +151,11 @@ export interface Datamover {
 export interface TargetDatamover extends Datamover {
   /** After enableDatamover: what it has become, to be called directly from then on. Absent: it is that already. */
   readonly settled?: TargetDatamover
+  /**
+   * The largest data segment it can agree to take over iSER (TargetRecvDataSegmentLength, RFC 7145 §6.4), in bytes; asked
+   * before the login agrees on one. Absent: it is TCP and stays so.
+   */
+  readonly iserSegmentBytesMax?: number
   /** Memory for putData, 1 to TRANSFER_STEP_BYTES; waits while too much is queued to this peer. Rejects: TaskAbortedError. */
   allocateDataIn(initiatorTaskTag: number, bytes: number): Eventually<DataBuffer>
   /** Memory for getData. */

@@ -193,13 +193,15 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   /** What the login is negotiated with: over RDMA iSER's keys belong to it, over TCP they are declined. */
   #keys(own: Partial<KeyPreferences> = {}): KeyPreferences {
     const keys = { ...targetKeyPreferences, ...own }
-    const { transport, canTurnToRdma } = this.#connection.datamover
-    if (transport === "tcp") {
-      return canTurnToRdma ? { ...keys, iser: { ...targetIserPreferences, ...keys.iser } } : keys
-    }
-    // Unsolicited data would take a receive for each 8 KiB of it, and copies; an RDMA Read takes neither.
+    const { transport, canTurnToRdma, iserSegmentBytesMax } = this.#connection.datamover
+    if (iserSegmentBytesMax === undefined) return keys
+    const wanted = { ...targetIserPreferences, ...keys.iser }
+    const targetRecvDataSegmentLength = Math.min(wanted.targetRecvDataSegmentLength, iserSegmentBytesMax)
+    const iser = { ...wanted, targetRecvDataSegmentLength }
+    if (transport === "tcp") return canTurnToRdma ? { ...keys, iser } : keys
+    // Unsolicited data would take a receive for each PDU of it, and copies; an RDMA Read takes neither.
     const initialR2T = own.initialR2T ?? true
-    return { ...keys, initialR2T, iser: { ...targetIserPreferences, ...keys.iser, rdmaAlready: true } }
+    return { ...keys, initialR2T, iser: { ...iser, rdmaAlready: true } }
   }
 
   /** Which session the login makes or joins (RFC 7143 §6.3.1, §6.3.5, §6.3.6). */

@@ -2,7 +2,6 @@ import type { Clock } from "../../base/clock.ts"
 import {
   ISER_RECEIVES_MAX,
   ISER_SENDS_MAX,
-  LOGIN_DATA_SEGMENT_BYTES_MAX,
   SEND_QUEUE_BYTES_HIGH,
   TRANSFER_STEP_BYTES,
 } from "../../base/limits.ts"
@@ -14,7 +13,7 @@ import { ReceiveRing } from "./receive-ring.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { memoryOf } from "./registered-memory.ts"
 import type { RegisteredPool } from "./registered-memory.ts"
-import { SendRing } from "./send-ring.ts"
+import { SEND_ENTRIES, SendRing } from "./send-ring.ts"
 
 /** Completions taken at a time. */
 const BATCH = 32
@@ -87,8 +86,8 @@ export class Channel {
   }
   readonly #goOn = () => this.#turn()
 
-  /** Throws VerbsError. */
-  constructor(options: IserOptions, registered: RegisteredPool) {
+  /** The first receive takes data segments of `segmentBytes`. Throws VerbsError. */
+  constructor(options: IserOptions, registered: RegisteredPool, segmentBytes: number) {
     const { device } = options
     const { limits } = device
     this.registered = registered
@@ -102,13 +101,18 @@ export class Channel {
       this.#receiveCq = device.createCq(receiveQueueDepth, this.#goOn)
       undo.push(() => this.#receiveCq.destroy())
       const { pd } = registered
+      const depth = receiveQueueDepth
+      const srq =
+        limits.sharedReceiveQueuesMax > 0 ? device.createSrq({ pd, depth, entriesMax: 1 }) : undefined
+      if (srq !== undefined) undo.push(() => srq.destroy())
       const queues = { sendCq: this.#sendCq, receiveCq: this.#receiveCq, sendQueueDepth, receiveQueueDepth }
-      this.qp = device.createQp({ pd, ...queues, sendEntriesMax: 1, receiveEntriesMax: 1 })
+      const entries = { sendEntriesMax: SEND_ENTRIES, receiveEntriesMax: 1 }
+      this.qp = device.createQp({ pd, ...queues, ...entries, ...(srq && { srq }) })
       undo.push(() => this.qp.destroy())
       this.sends = new SendRing(this.qp)
-      this.receives = new ReceiveRing(memoryOf(device), pd, this.qp, () => this.#receivesGone())
+      this.receives = new ReceiveRing(memoryOf(device), pd, this.qp, srq, () => this.#receivesGone())
       // Login is strictly question and answer: one receive is all it takes, and all that peers have.
-      this.receives.grow(1, LOGIN_DATA_SEGMENT_BYTES_MAX)
+      this.receives.grow(1, segmentBytes)
       this.receives.post()
     } catch (error) {
       for (const step of undo.reverse()) step()
@@ -359,8 +363,7 @@ export class Channel {
       quiet()
     }
     const reset = this.qp.state === "RESET"
-    if (this.#event !== undefined && ((this.sends.empty && this.receives.posted === 0) || reset))
-      this.#destroy()
+    if (this.#event !== undefined && ((this.sends.empty && this.receives.due === 0) || reset)) this.#destroy()
   }
 
   /** Nothing of ours is with the device any more. */

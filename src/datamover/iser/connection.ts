@@ -19,6 +19,7 @@ import {
 } from "./message.ts"
 import type { RemoteMemory } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
+import type { LentData } from "./lent-data.ts"
 import type { Work } from "./send-ring.ts"
 import { UnexpectedPdus } from "./unexpected.ts"
 
@@ -230,9 +231,25 @@ export abstract class IserConnection implements Datamover, ChannelUser {
     write?: RemoteMemory,
     read?: RemoteMemory,
   ): Work {
-    if (data === undefined || data instanceof Uint8Array) return this.#putCopy(header, data, write, read)
-    const work = this.#putCopy(header, data.bytes, write, read)
-    data.release()
+    if (data === undefined) return this.#put(header, 0, 0, write, read)
+    const bytes = data instanceof Uint8Array ? data : data.bytes
+    const padding = -bytes.length & 3
+    const work = this.#put(header, bytes.length, bytes.length + padding, write, read)
+    const memory = this.channel.registered.current
+    const dataAt = work.sgl[0]!.offset + ISER_HEADER_BYTES + header.length
+    memory.bytes.set(bytes, dataAt)
+    memory.bytes.fill(0, dataAt + bytes.length, dataAt + bytes.length + padding)
+    if (!(data instanceof Uint8Array)) data.release()
+    return work
+  }
+
+  /** The same with data that is sent from where it lies, a multiple of four bytes; `data` is released with the request. */
+  protected putLent(header: Uint8Array, data: LentData, write?: RemoteMemory, read?: RemoteMemory): Work {
+    const { registered, sends } = this.channel
+    const work = this.#put(header, data.length, 0, write, read)
+    sends.append(work, data.region, 0, data.length)
+    data.head = registered.current
+    work.lent = data
     return work
   }
 
@@ -249,17 +266,17 @@ export abstract class IserConnection implements Datamover, ChannelUser {
     this.channel.leave(work.bytes)
   }
 
-  #putCopy(
+  /** The headers, and room for so many bytes behind them. */
+  #put(
     header: Uint8Array,
-    data: Uint8Array | undefined,
+    dataBytes: number,
+    roomBytes: number,
     write: RemoteMemory | undefined,
     read: RemoteMemory | undefined,
   ): Work {
     const { registered, sends } = this.channel
-    const dataBytes = data === undefined ? 0 : data.length
     const pduAt = ISER_HEADER_BYTES
-    const dataAt = pduAt + header.length
-    const bytes = (dataAt + dataBytes + 3) & ~3
+    const bytes = pduAt + header.length + roomBytes
     const at = registered.arena.take(bytes)
     const memory = registered.current
     const { view } = memory
@@ -267,10 +284,6 @@ export abstract class IserConnection implements Datamover, ChannelUser {
     memory.bytes.set(header, at + pduAt)
     // TotalAHSLength is in words of four bytes.
     view.setUint32(at + pduAt + 4, ((header.length - BHS_BYTES) << 22) | dataBytes)
-    if (data !== undefined && dataBytes > 0) {
-      memory.bytes.set(data, at + dataAt)
-      for (let i = dataAt + dataBytes; i < bytes; i++) memory.bytes[at + i] = 0
-    }
     return sends.add(SendOpcode.send, memory.region, at, bytes, memory)
   }
 }

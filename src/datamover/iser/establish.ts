@@ -1,4 +1,5 @@
 import type { Endpoint } from "../../base/byte-stream.ts"
+import { LOGIN_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.ts"
 import type {
   Connection,
   ConnectionParameters,
@@ -18,6 +19,18 @@ import { IserTargetDatamover } from "./target.ts"
  */
 const OTHER_WAY_READS = 1
 
+/** The largest data segment that a target's connection made now may agree to take, in bytes. */
+export const targetSegmentBytes = ({ device }: IserOptions): number => memoryOf(device).targetSegmentBytes
+
+/**
+ * A target's first receive may be there when the first command comes, so it has room for whatever that may bring; an
+ * initiator's is for answers.
+ */
+const targetChannel = (options: IserOptions, segmentBytes: number): Channel =>
+  new Channel(options, memoryOf(options.device).forTarget(), segmentBytes)
+const initiatorChannel = (options: IserOptions): Channel =>
+  new Channel(options, memoryOf(options.device).forInitiator(), LOGIN_DATA_SEGMENT_BYTES_MAX)
+
 interface Ends {
   readonly local: Endpoint
   readonly remote: Endpoint
@@ -34,9 +47,10 @@ export async function acceptIser(
 ): Promise<IserTargetDatamover> {
   let channel: Channel | undefined
   try {
-    const made = new Channel(options, memoryOf(options.device).forTarget())
+    const segmentBytes = targetSegmentBytes(options)
+    const made = targetChannel(options, segmentBytes)
     channel = made
-    const datamover = new IserTargetDatamover(made, options.clock, options.budget, request)
+    const datamover = new IserTargetDatamover(made, segmentBytes, options.clock, options.budget, request)
     made.established(await request.accept(acceptance(made, datamover, request)))
     return datamover
   } catch (error) {
@@ -74,12 +88,18 @@ export interface AwaitedTarget {
 
 /**
  * The target's end of a connection that has logged in over TCP and is about to turn to iSER (RFC 7145 §5.1).
- * What it sends waits for the connection. `giveUp` ends the wait. Throws VerbsError.
+ * What it sends waits for the connection. `segmentBytes`: what targetSegmentBytes was before the login; `giveUp` ends the
+ * wait. Throws VerbsError.
  */
-export function awaitIser(ends: Ends, options: IserOptions, giveUp: () => void): AwaitedTarget {
-  const channel = new Channel(options, memoryOf(options.device).forTarget())
+export function awaitIser(
+  ends: Ends,
+  options: IserOptions,
+  segmentBytes: number,
+  giveUp: () => void,
+): AwaitedTarget {
+  const channel = targetChannel(options, segmentBytes)
   channel.abandonAttempt = giveUp
-  const datamover = new IserTargetDatamover(channel, options.clock, options.budget, ends)
+  const datamover = new IserTargetDatamover(channel, segmentBytes, options.clock, options.budget, ends)
   return {
     datamover,
     requested(request) {
@@ -116,7 +136,7 @@ export async function connectIser(
   options: IserOptions,
   signal?: AbortSignal,
 ): Promise<IserInitiatorDatamover> {
-  const channel = new Channel(options, memoryOf(options.device).forInitiator())
+  const channel = initiatorChannel(options)
   try {
     const connection = await connect({ ...proposal(channel), ...(signal && { signal }) })
     channel.established(connection)
@@ -136,7 +156,7 @@ export function turnToIser(
   ends: Ends,
   options: IserOptions,
 ): { readonly datamover: IserInitiatorDatamover; connect(): void } {
-  const channel = new Channel(options, memoryOf(options.device).forInitiator())
+  const channel = initiatorChannel(options)
   const cancel = new AbortController()
   channel.abandonAttempt = () => cancel.abort(new Error("the connection was given up"))
   return {

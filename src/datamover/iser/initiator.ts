@@ -15,6 +15,7 @@ import type { ArrivedPdu } from "../shared/arrived-pdu.ts"
 import { IS_RESPONSE, OPCODE_MASK, uint32At } from "../shared/headers.ts"
 import type { Channel } from "./channel.ts"
 import { DISCOVERY_RECEIVES, IserConnection } from "./connection.ts"
+import { LentData } from "./lent-data.ts"
 import { badMessage, RSV, WSV } from "./message.ts"
 import type { ReceiveSlot } from "./receive-ring.ts"
 import { Regions } from "./regions.ts"
@@ -25,6 +26,8 @@ import { Regions } from "./regions.ts"
  */
 const FIELD_UNEXPECTED_PDUS = 8
 const IMMEDIATE = 0x40
+/** From so many bytes on, registering data for its command costs less than copying it. */
+const LENT_BYTES_MIN = 16 * 1024
 const TRANSIT_TO_FULL_FEATURE = 0x83
 /** The last answer of the login, and what may follow it. */
 const RECEIVES_AT_LOGIN = 8
@@ -35,6 +38,8 @@ interface Loan {
   readonly write: MemoryRegion | undefined
   /** The target writes it. */
   readonly read: MemoryRegion | undefined
+  /** It is sent to the target. */
+  readonly sent: LentData | undefined
 }
 
 /**
@@ -68,7 +73,10 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     const { dataOut, dataIn, unsolicitedBytes } = buffers
     let write: MemoryRegion | undefined
     let read: MemoryRegion | undefined
+    let sent: LentData | undefined
     try {
+      if (immediateData !== undefined && isWorthLending(immediateData))
+        sent = new LentData(this.#regions, immediateData)
       // The base stands behind the unsolicited data, and that can't be reached: the way of all running code,
       // and of RFC 7145 with TaggedBufferForSolicitedDataOnly=Yes.
       if (dataOut !== undefined && unsolicitedBytes < dataOut.length) {
@@ -79,11 +87,17 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
         read = this.#regions.take(dataIn, Access.LocalWrite | Access.RemoteWrite)
     } catch (error) {
       if (write !== undefined) this.#regions.give(write)
+      if (sent !== undefined) this.#regions.give(sent.region)
       return this.channel.fail(error as Error)
     }
     this.#lastCmdSn = uint32At(header, 24)
-    if (write !== undefined || read !== undefined) this.#loans.set(uint32At(header, 16), { write, read })
-    this.leave(this.put(header, immediateData, write, read))
+    if (write !== undefined || read !== undefined || sent !== undefined)
+      this.#loans.set(uint32At(header, 16), { write, read, sent })
+    this.leave(
+      sent === undefined
+        ? this.put(header, immediateData, write, read)
+        : this.putLent(header, sent, write, read),
+    )
   }
 
   protected sendPdu(header: Uint8Array, data?: Uint8Array | DataBuffer): void {
@@ -137,8 +151,9 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
     if (loan !== undefined) this.#endLoan(initiatorTaskTag, loan)
   }
 
-  #endLoan(tag: number, { write, read }: Loan): void {
+  #endLoan(tag: number, { write, read, sent }: Loan): void {
     this.#loans.delete(tag)
+    sent?.commandEnded()
     if (write !== undefined) this.#regions.give(write)
     if (read !== undefined) this.#regions.give(read)
   }
@@ -195,3 +210,6 @@ export class IserInitiatorDatamover extends IserConnection implements InitiatorD
   /** The target disconnects, once it has sent its answer; it has its time for that. */
   protected closeQuietly(): void {}
 }
+
+/** Whether data is sent from where it lies: its padding would have to lie behind it. */
+const isWorthLending = ({ length }: Uint8Array): boolean => length >= LENT_BYTES_MIN && (length & 3) === 0

@@ -2,7 +2,13 @@ import { ISER_AHS_BYTES, ISER_RECEIVE_BYTES_MAX } from "../../base/limits.ts"
 import { DatamoverError } from "../../iscsi/da.ts"
 import { BHS_BYTES } from "../../iscsi/pdu/index.ts"
 import { Access, ReceiveRequest } from "../../rdma/verbs/index.ts"
-import type { MemoryRegion, ProtectionDomain, QueuePair, ScatterGatherEntry } from "../../rdma/verbs/index.ts"
+import type {
+  MemoryRegion,
+  ProtectionDomain,
+  QueuePair,
+  ScatterGatherEntry,
+  SharedReceiveQueue,
+} from "../../rdma/verbs/index.ts"
 import type { ReceiveMemory } from "../shared/arrived-pdu.ts"
 import { poisonByDefault } from "../shared/memory.ts"
 import { ISER_HEADER_BYTES } from "./message.ts"
@@ -60,7 +66,8 @@ class Slab {
 }
 
 /**
- * The receives of a connection: made a few at a time, posted whenever they are free. A slot that is held by
+ * The receives of a connection: made a few at a time, posted whenever they are free. Where the device has shared receive
+ * queues, one of them takes them, as those give out first what is still in the processor's caches. A slot that is held by
  * somebody belongs to a command that is outstanding, and so to one less that the peer may send: those posted
  * suffice.
  */
@@ -73,6 +80,7 @@ export class ReceiveRing {
   readonly #pd: ProtectionDomain
   readonly #whenGone: () => void
   readonly #qp: QueuePair
+  readonly #srq: SharedReceiveQueue | undefined
   readonly #slots: ReceiveSlot[] = []
   readonly #slabs: Slab[] = []
   readonly #free: ReceiveSlot[] = []
@@ -82,16 +90,27 @@ export class ReceiveRing {
   #bytes = 0
   #closed = false
 
-  /** `memory`: what it counts in; `whenGone`: it is closed, and nobody holds any of it. */
-  constructor(memory: DeviceMemory, pd: ProtectionDomain, qp: QueuePair, whenGone: () => void) {
+  /**
+   * `memory`: what it counts in; `srq`: of the queue pair, and nobody else's; `whenGone`: it is closed, and nobody holds any
+   * of it.
+   */
+  constructor(
+    memory: DeviceMemory,
+    pd: ProtectionDomain,
+    qp: QueuePair,
+    srq: SharedReceiveQueue | undefined,
+    whenGone: () => void,
+  ) {
     this.#memory = memory
     this.#pd = pd
     this.#qp = qp
+    this.#srq = srq
     this.#whenGone = whenGone
   }
 
-  get posted(): number {
-    return this.#posted
+  /** Receives that are still to come back, when the connection has ended: of a shared queue, none. */
+  get due(): number {
+    return this.#srq === undefined ? this.#posted : 0
   }
 
   /**
@@ -136,12 +155,13 @@ export class ReceiveRing {
   /** Posts all slots that are free. Throws VerbsError. */
   post(): void {
     if (this.#closed) return
+    const to = this.#srq ?? this.#qp
     for (let slot = this.#free.pop(); slot !== undefined; slot = this.#free.pop()) {
       this.#request.wrId = slot.index
       this.#entry.mr = slot.region
       this.#entry.offset = slot.at
       this.#entry.length = slot.length
-      this.#qp.postRecv(this.#request)
+      to.postRecv(this.#request)
       this.#posted++
     }
   }
@@ -163,10 +183,11 @@ export class ReceiveRing {
     if (this.held === 0 && this.#closed) this.#deregister()
   }
 
-  /** No completion comes any more; what is held stays as it is until it's released. */
+  /** The queue pair is gone, and no completion comes any more; what is held stays as it is until it's released. */
   close(): void {
     this.#closed = true
     this.#posted = 0
+    this.#srq?.destroy()
     if (this.held === 0) this.#deregister()
   }
 

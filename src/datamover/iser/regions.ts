@@ -7,6 +7,7 @@ import type { MemoryRegion, ProtectionDomain } from "../../rdma/verbs/index.ts"
 export class Regions {
   readonly #pd: ProtectionDomain
   readonly #free: MemoryRegion[] = []
+  #closed = false
 
   constructor(pd: ProtectionDomain) {
     this.#pd = pd
@@ -22,11 +23,14 @@ export class Regions {
 
   /** Nobody reaches the memory any more when this returns. */
   give(region: MemoryRegion): void {
+    if (this.#closed) return region.deregister()
     if (region.valid) region.invalidate()
     this.#free.push(region)
   }
 
+  /** Gives up those that are free, and each other one when it's given back. */
   close(): void {
+    this.#closed = true
     for (const region of this.#free.splice(0)) region.deregister()
   }
 }

@@ -1,3 +1,8 @@
+import {
+  ISER_DATA_SEGMENT_BYTES_MAX,
+  ISER_RECEIVE_BYTES_MAX,
+  LOGIN_DATA_SEGMENT_BYTES_MAX,
+} from "../../base/limits.ts"
 import { Access } from "../../rdma/verbs/index.ts"
 import type { Device, MemoryRegion, ProtectionDomain } from "../../rdma/verbs/index.ts"
 import { Arena } from "../shared/arena.ts"
@@ -81,6 +86,15 @@ export class DeviceMemory {
 
   constructor(device: Device) {
     this.#device = device
+  }
+
+  /**
+   * The largest data segment that a target's connection may agree to take, in bytes: with half of the memory for receives
+   * gone, no more than each initiator is used to.
+   */
+  get targetSegmentBytes(): number {
+    const isShort = this.receiveBytes > ISER_RECEIVE_BYTES_MAX / 2
+    return isShort ? LOGIN_DATA_SEGMENT_BYTES_MAX : ISER_DATA_SEGMENT_BYTES_MAX
   }
 
   /**

@@ -1,6 +1,8 @@
 import { SendOpcode, SendRequest, WorkStatus } from "../../rdma/verbs/index.ts"
-import type { MemoryRegion, QueuePair } from "../../rdma/verbs/index.ts"
+import type { MemoryRegion, QueuePair, ScatterGatherEntry } from "../../rdma/verbs/index.ts"
 
+/** Pieces of memory a request moves, at most: a header, and what isn't copied behind it. */
+export const SEND_ENTRIES = 2
 const FIRST_LENGTH = 64
 /** So many bytes at most go without asking for word of their end, so that memory comes back in time. */
 const UNSIGNALED_BYTES_MAX = 256 * 1024
@@ -23,8 +25,12 @@ export class Work extends SendRequest {
   /** It hasn't been posted and never will be. */
   cancelled = false
 
+  /** An entry that isn't in the list now. */
+  #spare: ScatterGatherEntry | undefined
+
   /** Bytes [offset, offset + bytes) of a region are what is moved. */
   use(region: MemoryRegion, offset: number, bytes: number): void {
+    if (this.sgl.length === 2) this.#spare = this.sgl.pop()
     const entry = this.sgl[0]
     if (entry === undefined) this.sgl.push({ mr: region, offset, length: bytes })
     else {
@@ -33,6 +39,16 @@ export class Work extends SendRequest {
       entry.length = bytes
     }
     this.bytes = bytes
+  }
+
+  /** And behind them these. */
+  useToo(region: MemoryRegion, offset: number, bytes: number): void {
+    const entry = this.#spare ?? { mr: region, offset, length: bytes }
+    entry.mr = region
+    entry.offset = offset
+    entry.length = bytes
+    this.sgl.push(entry)
+    this.bytes += bytes
   }
 }
 
@@ -84,6 +100,12 @@ export class SendRing {
     work.cancelled = false
     if (opcode !== SendOpcode.rdmaRead) this.queuedBytes += bytes
     return work
+  }
+
+  /** What was added last moves these bytes of a second region, too. */
+  append(work: Work, region: MemoryRegion, offset: number, bytes: number): void {
+    work.useToo(region, offset, bytes)
+    this.queuedBytes += bytes
   }
 
   #grow(): void {

@@ -46,13 +46,18 @@ export class IserTargetDatamover extends IserConnection implements TargetDatamov
   /** SCSI Responses take the STags of their task out of use: the initiator takes Send with Invalidate. */
   invalidates = false
 
+  readonly iserSegmentBytesMax: number
+
+  /** `segmentBytes`: the largest data segment its first receive has room for. */
   constructor(
     channel: Channel,
+    segmentBytes: number,
     clock: Clock,
     budget: DataBufferBudget,
     ends: { readonly local: Endpoint; readonly remote: Endpoint },
   ) {
     super(channel, clock, ends)
+    this.iserSegmentBytesMax = segmentBytes
     this.#memory = new TaskMemory(budget, channel.sends, channel.registered)
     // Data stands by itself: neither header nor padding is sent with it.
     this.#memory.frontBytes = 0

@@ -1,4 +1,4 @@
-import { IMMEDIATE_COMMANDS_MAX, ISER_AHS_BYTES } from "../../base/limits.ts"
+import { IMMEDIATE_COMMANDS_MAX, ISER_AHS_BYTES, ISER_DATA_SEGMENT_BYTES_MAX } from "../../base/limits.ts"
 
 export type Digest = "None" | "CRC32C"
 export type TaskReporting = "RFC3720" | "ResponseFence" | "FastAbort"
@@ -105,21 +105,27 @@ export const targetKeyPreferences: KeyPreferences = {
  */
 export const ISER_INITIATOR_SEGMENT_BYTES = 128
 
-/** The largest data segment targets are known to have room for: LIO agrees to any more without having it. */
-const ISER_TARGET_SEGMENT_BYTES = 8192
+/**
+ * The largest data segment, in bytes, that targets are known to have room for which don't know RFC 7145's other keys: LIO
+ * agrees to any more without having it.
+ */
+export const ISER_TARGET_SEGMENT_BYTES = 8192
 
 /** What our target brings along where iSER is possible. */
 export const targetIserPreferences: IserPreferences = {
   initiatorRecvDataSegmentLength: 2 ** 24 - 1,
-  targetRecvDataSegmentLength: ISER_TARGET_SEGMENT_BYTES,
+  targetRecvDataSegmentLength: ISER_DATA_SEGMENT_BYTES_MAX,
   maxOutstandingUnexpectedPdus: 2 * IMMEDIATE_COMMANDS_MAX,
   maxAhsLength: ISER_AHS_BYTES,
 }
 
-/** What our initiator asks for over iSER. Its own room is for sense data and text; data of reads has its own way. */
+/**
+ * What our initiator asks for over iSER. Its own room is for sense data and text; data of reads has its own way. Data that fits
+ * the command's message goes with it: that takes a round trip less than having it fetched.
+ */
 export const initiatorIserPreferences: IserPreferences = {
   initiatorRecvDataSegmentLength: 1024,
-  targetRecvDataSegmentLength: ISER_TARGET_SEGMENT_BYTES,
+  targetRecvDataSegmentLength: ISER_DATA_SEGMENT_BYTES_MAX,
   maxOutstandingUnexpectedPdus: 16,
   maxAhsLength: 256, // RFC 7145's default; no PDU of a target has any
 }

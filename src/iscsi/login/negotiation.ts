@@ -5,7 +5,7 @@ import { allowedInStage, findKey, keyDefinitions, type KeyDefinition } from "../
 import { LoginStatus } from "../spec/login-status.ts"
 import { LoginStage } from "../spec/stage.ts"
 import { LoginError } from "./errors.ts"
-import { ISER_INITIATOR_SEGMENT_BYTES } from "./keys.ts"
+import { ISER_INITIATOR_SEGMENT_BYTES, ISER_TARGET_SEGMENT_BYTES } from "./keys.ts"
 import type { Digest, KeyPreferences, NegotiatedKeys, TaskReporting } from "./keys.ts"
 import type { SessionType } from "./policy.ts"
 import {
@@ -269,18 +269,24 @@ export class Negotiation {
   }
 
   /**
-   * Both directions' largest data segment: declared by each side, with iSER negotiated (RFC 7145 §6.2). What an initiator
-   * names there counts only if it knows RFC 7145's other keys as well; the others are known to have less room.
+   * Both directions' largest data segment: declared by each side, with iSER negotiated (RFC 7145 §6.2). What a peer names
+   * there counts only if it knows RFC 7145's other keys as well; the others are known to have less room.
    */
   #segments(): Pick<NegotiatedKeys, "maxRecvDataSegmentLength" | "maxSendDataSegmentLength"> {
     if (this.#rdma) {
       const initiator = this.#value("InitiatorRecvDataSegmentLength") as number
       const target = this.#value("TargetRecvDataSegmentLength") as number
-      const room =
-        this.#peer("MaxOutstandingUnexpectedPDUs") === undefined ? ISER_INITIATOR_SEGMENT_BYTES : initiator
+      const knows = this.#peer("MaxOutstandingUnexpectedPDUs") !== undefined
+      const room = (bytes: number, known: number): number => (knows ? bytes : Math.min(bytes, known))
       return this.#role === "target"
-        ? { maxRecvDataSegmentLength: target, maxSendDataSegmentLength: Math.min(initiator, room) }
-        : { maxRecvDataSegmentLength: initiator, maxSendDataSegmentLength: target }
+        ? {
+            maxRecvDataSegmentLength: target,
+            maxSendDataSegmentLength: room(initiator, ISER_INITIATOR_SEGMENT_BYTES),
+          }
+        : {
+            maxRecvDataSegmentLength: initiator,
+            maxSendDataSegmentLength: room(target, ISER_TARGET_SEGMENT_BYTES),
+          }
     }
     const key = "MaxRecvDataSegmentLength"
     const untold = defaultOf(findKey(key)!) as number

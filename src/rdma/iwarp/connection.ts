@@ -7,8 +7,8 @@ import {
   IWARP_SEND_BYTES_HIGH,
   MPA_DEADLINE_MS,
 } from "../../base/limits.ts"
-import { workStatusName } from "../verbs/index.ts"
-import type { Connection, Disconnection, DisconnectReason, WorkStatus } from "../verbs/index.ts"
+import { WorkStatus, workStatusName } from "../verbs/index.ts"
+import type { Connection, Disconnection, DisconnectReason } from "../verbs/index.ts"
 import type { RegionUser, SoftwareRegion } from "../verbs/software/memory.ts"
 import type { IwarpDevice } from "./device.ts"
 import { areOneMachine, isLong, knowsAllWays, payloadBytesOf } from "./fpdu-size.ts"
@@ -343,6 +343,7 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
       this.#stream.destroy()
       this.end("request-failed", "memory that was being sent has been taken out of use")
     } else if (sink === "answer") this.requester.sinkRevoked()
+    else if (sink === "send") this.receiveFailed(WorkStatus.localProtectionError)
     else if (sink === "write") this.violated(Terminate.taggedBadStag, new Uint8Array(0), 0)
   }
 }

@@ -1,6 +1,13 @@
 import { crc32c, crc32cOfView } from "../../wire/crc32c.ts"
 import { Memory, MemoryPool } from "./memory-pool.ts"
-import { FPDU_BYTES_MAX, FPDU_CRC_BYTES, FPDU_LENGTH_BYTES, TAGGED_BYTES, trailerBytes } from "./wire.ts"
+import {
+  FPDU_BYTES_MAX,
+  FPDU_CRC_BYTES,
+  FPDU_LENGTH_BYTES,
+  headerBytes,
+  TAGGED_BYTES,
+  trailerBytes,
+} from "./wire.ts"
 
 /** Memory all connections receive into while they have no FPDU half: it is empty between two reads. */
 const SHARED_BYTES = 256 * 1024
@@ -25,11 +32,8 @@ const SHORT_IN_A_ROW = 16
 const FORESEEN_MAX = 8
 /** So many segments go by before a message is foreseen again that went on otherwise than foreseen. */
 const MISJUDGED_FOR = 64
-/** Bytes of an FPDU that have to be here before anything can be said of it. */
-const FRONT_BYTES = FPDU_LENGTH_BYTES + TAGGED_BYTES
-
-/** What lies between the payloads of two tagged segments, of which the first is of so many bytes. */
-const betweenBytes = (payloadBytes: number): number => trailerBytes(TAGGED_BYTES + payloadBytes) + FRONT_BYTES
+/** Bytes of an FPDU that say how long it and its header are. */
+const LENGTHS_BYTES = FPDU_LENGTH_BYTES + 2
 
 /** Receive memory of a device's connections. */
 export class InboxMemory {
@@ -52,10 +56,11 @@ export interface InboxUser {
    */
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined
   /**
-   * Where the message goes on behind the segment that is under way: memory that is the message's, to its end or a part of it,
-   * and nobody's business before all of it is placed. Undefined: that isn't known.
+   * Adds where what comes behind the segment that is under way is likely to go: first the rest of its message, as far as that
+   * is known, then messages behind it, each whole. It is memory that is nobody's business before all of a message is placed.
+   * Returns how much of the first is sure to be right: whether it is the rest of the message.
    */
-  foreseen(): Uint8Array | undefined
+  foreseen(runs: Uint8Array[]): boolean
   placed(): void
   /** The stream makes no sense; nothing more will be taken from it. */
   broken(why: "crc" | "length", memory: Memory, at: number, ulpduBytes: number): void
@@ -63,7 +68,7 @@ export interface InboxUser {
 
 /**
  * Finds FPDUs in a stream of bytes, however it is cut, without doing I/O: ask `buffer` where the next bytes go, tell
- * `received` how many came. A tagged segment's payload is copied once, from the receive memory to where it belongs; what hasn't
+ * `received` how many came. A segment's payload is copied once, from the receive memory to where it belongs; what hasn't
  * come yet of a long one may be received right there.
  */
 export class Inbox {
@@ -78,6 +83,8 @@ export class Inbox {
   #sink: Uint8Array | undefined
   #sinkAt = 0
   #missing = 0
+  /** Of its header. */
+  #headerBytes = 0
   /** Bytes to come that are padding and an unused CRC. */
   #skip = 0
   /** Bytes to come that are padding and a CRC, and what that has to be if it were only for what was before. */
@@ -91,6 +98,13 @@ export class Inbox {
   /** What `ahead` has given: the rest of a segment; for each that is foreseen, what comes before its payload, and that; what follows. */
   readonly #pieces: Uint8Array[] = []
   #foreseen = 0
+  /** Of the segments foreseen, those of the message under way. */
+  #sure = 0
+  readonly #runs: Uint8Array[] = []
+  readonly #fronts: Uint8Array[] = []
+  /** Payload of the segment under way and of the one before: the last of a message may be shorter. */
+  #longBytes = 0
+  #formerBytes = 0
   /** Segments to go by before one is foreseen again. */
   #doubt = 0
   #closed = false
@@ -132,25 +146,48 @@ export class Inbox {
   }
 
   /**
-   * Lists segments like the one of `payloadBytes` that is under way, as far as their message goes; what lies between their
+   * Lists segments like the one of `payloadBytes` that is under way, as far as what comes is foreseen; what lies between their
    * payloads goes to the receive memory, which is empty. Returns how much of that it is.
    */
   #foresee(payloadBytes: number): number {
     this.#foreseen = 0
-    const rest = this.#doubt > 0 ? undefined : this.#user.foreseen()
-    if (rest === undefined) return 0
-    const { bytes } = this.#memory
+    this.#sure = 0
+    if (this.#doubt > 0) return 0
+    const runs = this.#runs
+    runs.length = 0
+    const isSure = this.#user.foreseen(runs)
+    const header = this.#headerBytes
+    const longBytes = Math.max(payloadBytes, this.#formerBytes)
+    let former = payloadBytes
     let between = 0
-    let from = 0
-    while (this.#foreseen < FORESEEN_MAX && rest.length - from >= STRAIGHT_BYTES_MIN) {
-      const to = Math.min(from + payloadBytes, rest.length)
-      const front = betweenBytes(payloadBytes)
-      this.#pieces.push(bytes.subarray(between, between + front), rest.subarray(from, to))
-      between += front
-      from = to
-      this.#foreseen++
+    for (let i = 0; i < runs.length; i++) {
+      const run = runs[i]!
+      for (let from = 0; from < run.length; ) {
+        const to = Math.min(from + longBytes, run.length)
+        // One as short as that is gathered first.
+        if (this.#foreseen === FORESEEN_MAX || to - from < STRAIGHT_BYTES_MIN) return between
+        const front = trailerBytes(header + former) + FPDU_LENGTH_BYTES + header
+        this.#pieces.push(
+          this.#frontPiece(between, front),
+          to === run.length && from === 0 ? run : run.subarray(from, to),
+        )
+        between += front
+        former = to - from
+        from = to
+        this.#foreseen++
+        if (i === 0 && isSure) this.#sure++
+      }
     }
     return between
+  }
+
+  /** Bytes of the shared memory for the one that is foreseen next. Mostly the same ones as the last time. */
+  #frontPiece(at: number, bytes: number): Uint8Array {
+    const kept = this.#fronts[this.#foreseen]
+    const memory = this.#memory.bytes
+    const isIt = kept?.buffer === memory.buffer && kept.byteOffset === memory.byteOffset + at
+    if (isIt && kept.length === bytes) return kept
+    return (this.#fronts[this.#foreseen] = memory.subarray(at, at + bytes))
   }
 
   /** So many bytes are where `buffer` or `ahead`, the last that was asked, said. */
@@ -170,7 +207,10 @@ export class Inbox {
       at += front
       left -= front
       if (left <= 0 || this.#closed) return
-      if (!this.#isSink(payload)) return this.#again(2 + 2 * i, left)
+      if (!this.#isSink(payload)) {
+        if (i < this.#sure) this.#doubt = MISJUDGED_FOR
+        return this.#again(2 + 2 * i, left)
+      }
       left = this.#fill(left)
     }
     if (left === 0 || this.#closed) return
@@ -197,7 +237,6 @@ export class Inbox {
 
   /** It went on otherwise than foreseen: takes the bytes from the piece on, `count` in all, once more. */
   #again(piece: number, count: number): void {
-    this.#doubt = MISJUDGED_FOR
     const bytes = new Uint8Array(count)
     let at = 0
     for (let i = piece; at < count; i++) {
@@ -293,18 +332,23 @@ export class Inbox {
 
   /** Begins to place a segment whose end hasn't come. False: it has to be gathered first. */
   #beginStraight(from: number, ulpduBytes: number): boolean {
-    const here = this.#filled - from - FRONT_BYTES
-    const payloadBytes = ulpduBytes - TAGGED_BYTES
-    if (here < 0 || payloadBytes - here < STRAIGHT_BYTES_MIN) return false
+    if (this.#filled - from < LENGTHS_BYTES) return false
     const at = from + FPDU_LENGTH_BYTES
+    const header = headerBytes(this.#memory.view.getUint16(at))
+    const payloadAt = at + header
+    const here = this.#filled - payloadAt
+    const payloadBytes = ulpduBytes - header
+    if (here < 0 || payloadBytes - here < STRAIGHT_BYTES_MIN) return false
     const sink = this.#user.begins(this.#memory, at, ulpduBytes)
     if (sink === undefined) return this.#closed
-    const payloadAt = at + TAGGED_BYTES
     if (this.#doubt > 0) this.#doubt--
-    sink.set(this.#memory.bytes.subarray(payloadAt, payloadAt + here))
+    if (here > 0) sink.set(this.#memory.bytes.subarray(payloadAt, payloadAt + here))
     this.#sink = sink
     this.#sinkAt = here
     this.#missing = payloadBytes - here
+    this.#headerBytes = header
+    this.#formerBytes = this.#longBytes
+    this.#longBytes = payloadBytes
     if (this.crc) {
       this.#trailer = trailerBytes(ulpduBytes)
       this.#sum = crc32cOfView(this.#memory.view, from, payloadAt)

@@ -6,8 +6,8 @@ import {
   SendOpcode,
   WorkStatus,
 } from "../verbs/index.ts"
-import type { SoftwareRegion } from "../verbs/software/memory.ts"
-import { isAllowed, regionOf, scatter } from "../verbs/software/scatter.ts"
+import { isAllowed, regionOf, runOf, scatter } from "../verbs/software/scatter.ts"
+import type { Run } from "../verbs/software/scatter.ts"
 import type { SendPlace } from "../verbs/software/send-place.ts"
 import type { IwarpConnection } from "./connection.ts"
 import { Terminate } from "./terminate.ts"
@@ -33,12 +33,6 @@ interface PendingRead {
   readonly low: number
   readonly length: number
   received: number
-}
-
-/** A part of a read's answer that comes straight to where it belongs. */
-export interface ReadSink {
-  readonly region: SoftwareRegion
-  readonly bytes: Uint8Array
 }
 
 /**
@@ -266,7 +260,7 @@ export class Requester {
   }
 
   /** Where `count` bytes of the answer that is due go, when that is one run of memory. */
-  readSink(count: number): ReadSink | undefined {
+  readSink(count: number): Run | undefined {
     const { received } = this.#reads[0]!
     return this.#run(received, received + count)
   }
@@ -278,22 +272,9 @@ export class Requester {
     return this.#run(received + count, length)?.bytes
   }
 
-  /** Where bytes [from, to) of the answer that is due go, when that is one run of memory. */
-  #run(from: number, to: number): ReadSink | undefined {
-    const { place } = this.#reads[0]!
+  #run(from: number, to: number): Run | undefined {
     const { qp } = this.#connection
-    let skip = from
-    for (let i = 0; i < place!.pieceCount; i++) {
-      const piece = place!.pieces[i]!
-      if (skip < piece.length) {
-        const region = regionOf(qp.table, qp.pd, piece, Access.LocalWrite)
-        if (skip + to - from > piece.length || region === undefined) return undefined
-        const at = piece.offset + skip
-        return { region, bytes: region.bytes.subarray(at, at + to - from) }
-      }
-      skip -= piece.length
-    }
-    return undefined
+    return runOf(qp.table, qp.pd, this.#reads[0]!.place!, from, to)
   }
 
   /** Places a part of the answer that is due. */

@@ -1,7 +1,7 @@
 import { Access, addressHighAt, addressLowAt, WorkStatus } from "../verbs/index.ts"
 import { REMOTE_ACCESS } from "../verbs/access.ts"
 import type { SoftwareRegion } from "../verbs/software/memory.ts"
-import { isAllowed, scatter } from "../verbs/software/scatter.ts"
+import { isAllowed, runOf, scatter } from "../verbs/software/scatter.ts"
 import type { IwarpConnection } from "./connection.ts"
 import type { InboxUser } from "./inbox.ts"
 import type { Memory } from "./memory-pool.ts"
@@ -13,16 +13,18 @@ import {
   QueueNumber,
   RdmapOpcode,
   READ_REQUEST_BYTES,
+  TAGGED,
   TAGGED_BYTES,
   UNTAGGED_BYTES,
 } from "./wire.ts"
 
-const TAGGED = 0x8000
 const DDP_VERSION = 0x0300
 const DDP_VERSION_1 = 0x0100
 const RDMAP_VERSION = 0x00c0
 const RDMAP_VERSION_1 = 0x0040
 const OPCODE = 0x000f
+/** So many Sends of one length in a row, and the next one is taken to be as long. */
+const ALIKE = 4
 const NOTHING = new Uint8Array(0)
 
 /** A read of the peer's that isn't answered to the end. */
@@ -61,6 +63,12 @@ const READING: MemoryErrors = {
   wrap: Terminate.offsetWrap,
 }
 
+const isSend = (opcode: number): boolean =>
+  opcode >= RdmapOpcode.send && opcode <= RdmapOpcode.sendSolicitedInvalidate
+
+const hasOurVersions = (control: number): boolean =>
+  (control & (DDP_VERSION | RDMAP_VERSION)) === (DDP_VERSION_1 | RDMAP_VERSION_1)
+
 /** Whether the last of `count` bytes from an address on would lie behind the end of all addresses. */
 const wraps = (high: number, low: number, count: number): boolean =>
   high === 0xffffffff && low + count > 2 ** 32
@@ -80,9 +88,16 @@ export class Responder implements InboxUser {
   /** Where `memoryAt` has found its bytes. */
   #region: SoftwareRegion | undefined
   #at = 0
-  /** Memory a segment is being received straight into; of an answer to a read of ours, how much of it. */
+  /** What is being received straight to where it belongs: memory of which region, how much of it, part of what. */
   #sinkRegion: SoftwareRegion | undefined
-  #answerBytes = -1
+  #sinkBytes = 0
+  #sinkOf: "write" | "answer" | "send" = "write"
+  /** Of a Send: its segment's first bytes, and the key it names. */
+  #sinkControl = 0
+  #sinkStag = 0
+  /** Length of the last message of several segments, the next one may be just as long; and how often it has been. */
+  #longMessageBytes = 0
+  #repeats = 0
 
   constructor(connection: IwarpConnection) {
     this.#connection = connection
@@ -105,12 +120,13 @@ export class Responder implements InboxUser {
   }
 
   /**
-   * With CRC only the answer to a read of ours: which one is due, and where, we know without its header, and until it is complete
-   * nobody looks at that memory. A Write whose header is damaged could reach any other (RFC 5044 §4.4).
+   * With CRC a Send and the answer to a read of ours: which one is due, and where, we know without its header, and until it is
+   * complete nobody looks at that memory. A Write whose header is damaged could reach any other (RFC 5044 §4.4).
    */
   #maybeStraight(control: number): boolean {
-    if ((control & TAGGED) === 0) return false
-    return !this.#connection.crc || (control & OPCODE) === RdmapOpcode.readResponse
+    const opcode = control & OPCODE
+    if ((control & TAGGED) === 0) return isSend(opcode)
+    return !this.#connection.crc || opcode === RdmapOpcode.readResponse
   }
 
   broken(why: "crc" | "length", memory: Memory, at: number, ulpduBytes: number): void {
@@ -184,6 +200,7 @@ export class Responder implements InboxUser {
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined {
     const control = memory.view.getUint16(at)
     if (!this.#maybeStraight(control)) return undefined
+    if ((control & TAGGED) === 0) return this.#sendBegins(control, memory.view, at, ulpduBytes)
     const count = ulpduBytes - TAGGED_BYTES
     const { crc, requester } = this.#connection
     // What a wrong CRC may be to blame for is looked at when all of it is here.
@@ -191,22 +208,58 @@ export class Responder implements InboxUser {
     if (!crc && !this.#mayBegin(control, memory, at, ulpduBytes)) return undefined
     if ((control & OPCODE) === RdmapOpcode.readResponse) {
       const sink = requester.readSink(count)
-      if (sink !== undefined) this.#lend(sink.region, count)
+      if (sink !== undefined) this.#lend("answer", sink.region, count)
       return sink?.bytes
     }
     const region = this.#region!
-    this.#lend(region, -1)
+    this.#lend("write", region, count)
     return region.bytes.subarray(this.#at, this.#at + count)
   }
 
-  foreseen(): Uint8Array | undefined {
-    return this.#answerBytes < 0 ? undefined : this.#connection.requester.sinkBehind(this.#answerBytes)
+  /** The segment of a Send that is due goes straight to its receive; any other is looked at when all of it is here. */
+  #sendBegins(control: number, view: DataView, at: number, ulpduBytes: number): Uint8Array | undefined {
+    const count = ulpduBytes - UNTAGGED_BYTES
+    const { qp } = this.#connection
+    if (!hasOurVersions(control) || view.getUint32(at + 6) !== QueueNumber.send) return undefined
+    if (this.#sendObjection(control, view, at, count) !== undefined) return undefined
+    const offset = this.#messageOffset
+    const receive = qp.receives.at(qp.receives.completed)
+    if (offset + count > receive.length) return undefined
+    const run = runOf(qp.table, qp.pd, receive, offset, offset + count)
+    if (run === undefined) return undefined
+    this.#lend("send", run.region, count)
+    this.#sinkControl = control
+    this.#sinkStag = view.getUint32(at + 2)
+    return run.bytes
+  }
+
+  foreseen(runs: Uint8Array[]): boolean {
+    const { qp, requester } = this.#connection
+    if (this.#sinkOf === "write") return false
+    if (this.#sinkOf === "answer") {
+      const rest = requester.sinkBehind(this.#sinkBytes)
+      if (rest !== undefined) runs.push(rest)
+      return true
+    }
+    const { completed } = qp.receives
+    const isLast = (this.#sinkControl & CONTROL_LAST) !== 0
+    const isKnown = isLast || this.#foreseeReceive(runs, completed, this.#messageOffset + this.#sinkBytes)
+    if (isKnown && this.#repeats >= ALIKE && qp.hasReceive(2)) this.#foreseeReceive(runs, completed + 1, 0)
+    return !isLast
+  }
+
+  /** From where on in its receive a message goes on that is as long as the last long one. False: that isn't known. */
+  #foreseeReceive(runs: Uint8Array[], sequence: number, from: number): boolean {
+    const { qp } = this.#connection
+    const receive = qp.receives.at(sequence)
+    const to = Math.min(this.#longMessageBytes, receive.length)
+    const run = to > from ? runOf(qp.table, qp.pd, receive, from, to) : undefined
+    if (run !== undefined) runs.push(run.bytes)
+    return run !== undefined
   }
 
   #isDue(control: number, view: DataView, at: number, count: number): boolean {
-    const version = DDP_VERSION_1 | RDMAP_VERSION_1
-    if ((control & (DDP_VERSION | RDMAP_VERSION)) !== version) return false
-    return this.#taggedObjection(control, view, at, count) === undefined
+    return hasOurVersions(control) && this.#taggedObjection(control, view, at, count) === undefined
   }
 
   #mayBegin(control: number, memory: Memory, at: number, ulpduBytes: number): boolean {
@@ -217,31 +270,37 @@ export class Responder implements InboxUser {
     return code === undefined
   }
 
-  #lend(region: SoftwareRegion, answerBytes: number): void {
+  #lend(part: "write" | "answer" | "send", region: SoftwareRegion, bytes: number): void {
+    this.#sinkOf = part
     this.#sinkRegion = region
-    this.#answerBytes = answerBytes
+    this.#sinkBytes = bytes
     region.lentTo(this.#connection)
   }
 
   placed(): void {
-    const bytes = this.#answerBytes
+    const bytes = this.#sinkBytes
     this.dropSink()
-    if (bytes < 0) return
-    this.#connection.heard(bytes + TAGGED_BYTES)
-    this.#connection.requester.answered(bytes)
+    if (this.#sinkOf === "write") return
+    if (this.#sinkOf === "answer") {
+      this.#connection.heard(TAGGED_BYTES + bytes)
+      return this.#connection.requester.answered(bytes)
+    }
+    const ulpduBytes = UNTAGGED_BYTES + bytes
+    this.#messageOpcode = this.#sinkControl & OPCODE
+    const code = this.#sendPlaced(this.#sinkControl, this.#sinkStag, bytes)
+    if (code !== undefined) this.#connection.violated(code, NOTHING, ulpduBytes)
+    else this.#connection.heard(ulpduBytes)
   }
 
   /** Nothing is received straight into memory any more. */
   dropSink(): void {
     this.#sinkRegion?.returned(this.#connection)
     this.#sinkRegion = undefined
-    this.#answerBytes = -1
   }
 
   /** The region has been taken out of use: what is being received into it, if anything. */
-  sinkIn(region: SoftwareRegion): "write" | "answer" | undefined {
-    if (this.#sinkRegion !== region) return undefined
-    return this.#answerBytes < 0 ? "write" : "answer"
+  sinkIn(region: SoftwareRegion): "write" | "answer" | "send" | undefined {
+    return this.#sinkRegion === region ? this.#sinkOf : undefined
   }
 
   // ------------------------------------------------------------------------------------------ untagged segments
@@ -253,13 +312,7 @@ export class Responder implements InboxUser {
     const sequence = view.getUint32(at + 10)
     const offset = view.getUint32(at + 14)
     const last = (control & CONTROL_LAST) !== 0
-    if (queue === QueueNumber.send) {
-      if (opcode < RdmapOpcode.send || opcode > RdmapOpcode.sendSolicitedInvalidate)
-        return Terminate.unexpectedOpcode
-      if (sequence !== this.#sendSequence) return Terminate.messageSequence
-      if (offset !== this.#messageOffset) return Terminate.messageOffset
-      return this.#send(opcode, last, memory, at, ulpduBytes - UNTAGGED_BYTES)
-    }
+    if (queue === QueueNumber.send) return this.#send(control, memory, at, ulpduBytes - UNTAGGED_BYTES)
     if (queue === QueueNumber.readRequest) {
       if (opcode !== RdmapOpcode.readRequest) return Terminate.unexpectedOpcode
       if (sequence !== this.#readSequence) return Terminate.messageSequence
@@ -274,31 +327,53 @@ export class Responder implements InboxUser {
     return undefined
   }
 
-  #send(opcode: number, last: boolean, memory: Memory, at: number, count: number): TerminateCode | undefined {
+  #send(control: number, memory: Memory, at: number, count: number): TerminateCode | undefined {
     const { qp } = this.#connection
-    if (this.#messageOffset === 0) {
-      this.#messageOpcode = opcode
-      if (last && count === 0 && this.#connection.isRtr(opcode)) {
-        this.#sendSequence = (this.#sendSequence + 1) >>> 0
-        return undefined
-      }
-      if (qp.receives.completed === qp.receives.posted) return Terminate.noBuffer
-    } else if (opcode !== this.#messageOpcode) return Terminate.unexpectedOpcode
-    // A segment of nothing that isn't the last would go on for ever.
-    if (count === 0 && !last) return Terminate.messageOffset
+    const opcode = control & OPCODE
+    const offset = this.#messageOffset
+    const isAll = offset === 0 && count === 0 && (control & CONTROL_LAST) !== 0
+    const objection = this.#sendObjection(control, memory.view, at, count)
+    // It takes no receive.
+    if (isAll && (objection ?? Terminate.noBuffer) === Terminate.noBuffer && this.#connection.isRtr(opcode)) {
+      this.#sendSequence = (this.#sendSequence + 1) >>> 0
+      return undefined
+    }
+    if (objection !== undefined) return objection
     const receive = qp.receives.at(qp.receives.completed)
     if (!isAllowed(qp.table, qp.pd, receive, Access.LocalWrite)) {
       this.#connection.receiveFailed(WorkStatus.localProtectionError)
       return undefined
     }
-    if (this.#messageOffset + count > receive.length) {
+    if (offset + count > receive.length) {
       qp.completeReceive(WorkStatus.localLengthError)
       return Terminate.messageTooLong
     }
+    this.#messageOpcode = opcode
     const from = at + UNTAGGED_BYTES
-    if (count > 0) scatter(qp.table, qp.pd, receive, this.#messageOffset, memory.bytes, from, count)
+    if (count > 0) scatter(qp.table, qp.pd, receive, offset, memory.bytes, from, count)
+    return this.#sendPlaced(control, memory.view.getUint32(at + 2), count)
+  }
+
+  /** Why the segment isn't the next one of Sends, or finds no receive; undefined: it is, and does. */
+  #sendObjection(control: number, view: DataView, at: number, count: number): TerminateCode | undefined {
+    const opcode = control & OPCODE
+    if (!isSend(opcode)) return Terminate.unexpectedOpcode
+    if (view.getUint32(at + 10) !== this.#sendSequence) return Terminate.messageSequence
+    if (view.getUint32(at + 14) !== this.#messageOffset) return Terminate.messageOffset
+    if (this.#messageOffset > 0 && opcode !== this.#messageOpcode) return Terminate.unexpectedOpcode
+    if (this.#messageOffset === 0 && !this.#connection.qp.hasReceive()) return Terminate.noBuffer
+    // A segment of nothing that isn't the last would go on for ever.
+    return count === 0 && (control & CONTROL_LAST) === 0 ? Terminate.messageOffset : undefined
+  }
+
+  /** So many bytes of a Send are in their place. */
+  #sendPlaced(control: number, stag: number, count: number): TerminateCode | undefined {
+    const isFirst = this.#messageOffset === 0
     this.#messageOffset += count
-    return last ? this.#delivered(opcode, memory.view.getUint32(at + 2)) : undefined
+    if ((control & CONTROL_LAST) === 0) return undefined
+    this.#repeats = this.#messageOffset === this.#longMessageBytes ? this.#repeats + 1 : 0
+    if (!isFirst) this.#longMessageBytes = this.#messageOffset
+    return this.#delivered(control & OPCODE, stag)
   }
 
   /** The whole message is here. */

@@ -34,6 +34,12 @@ export const READ_REQUEST_BYTES = 28
 export const CONTROL_TAGGED = 0x8140
 export const CONTROL_UNTAGGED = 0x0140
 export const CONTROL_LAST = 0x4000
+/** The bit of them that says which of the two headers it is. */
+export const TAGGED = 0x8000
+
+/** Length of the header that begins with these two bytes. */
+export const headerBytes = (control: number): number =>
+  (control & TAGGED) === 0 ? UNTAGGED_BYTES : TAGGED_BYTES
 
 const control = {
   tagged: flag(0, 7),

@@ -67,7 +67,7 @@ export class Responder {
     // What the peer has flushed is lost on the way: its memory is its own again.
     const place = peer.requester.placeOf(sequence)
     if (place === undefined) return
-    if (place.isSend && offset === 0 && qp.receives.completed === qp.receives.posted) {
+    if (place.isSend && offset === 0 && !qp.hasReceive()) {
       this.#epoch++
       this.#answer({ kind: "not-ready", sequence })
       return

@@ -3,6 +3,7 @@ import type { CompletionQueue } from "./completion-queue.ts"
 import type { Connection, ConnectionRequest, ConnectOptions } from "./connection.ts"
 import type { ProtectionDomain } from "./memory.ts"
 import type { QueuePair, QueuePairOptions } from "./queue-pair.ts"
+import type { SharedReceiveQueue, SharedReceiveQueueOptions } from "./srq.ts"
 
 /** What a device has room for (ibv_device_attr). */
 export interface DeviceLimits {
@@ -15,6 +16,8 @@ export interface DeviceLimits {
   readonly completionQueuesMax: number
   /** Entries of one completion queue (max_cqe). */
   readonly completionsMax: number
+  /** 0: it has none. */
+  readonly sharedReceiveQueuesMax: number
   readonly protectionDomainsMax: number
   readonly regionsMax: number
   readonly regionBytesMax: number
@@ -62,6 +65,8 @@ export interface Device {
   allocatePd(): ProtectionDomain
   /** ibv_create_cq; `notify` is called from the event loop, once each time it was armed. */
   createCq(entries: number, notify: () => void): CompletionQueue
+  /** ibv_create_srq. Throws ERR_RDMA_LIMIT where there can't be one. */
+  createSrq(options: SharedReceiveQueueOptions): SharedReceiveQueue
   /**
    * rdma_create_qp: of type RC, in INIT. Throws ERR_RDMA_LIMIT for more than the device or the completion
    * queues hold.

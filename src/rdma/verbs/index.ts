@@ -14,6 +14,7 @@ export type { Device, DeviceCapabilities, DeviceLimits } from "./device.ts"
 export { ConnectionRejectedError, VerbsError, type VerbsProblem } from "./errors.ts"
 export type { MemoryRegion, ProtectionDomain } from "./memory.ts"
 export type { QueuePair, QueuePairOptions, QueuePairState } from "./queue-pair.ts"
+export type { SharedReceiveQueue, SharedReceiveQueueOptions } from "./srq.ts"
 export { WorkStatus, workStatusName } from "./status.ts"
 export {
   CompletionOpcode,

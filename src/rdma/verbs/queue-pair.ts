@@ -1,5 +1,6 @@
 import type { CompletionQueue } from "./completion-queue.ts"
 import type { ProtectionDomain } from "./memory.ts"
+import type { SharedReceiveQueue } from "./srq.ts"
 import type { ReceiveRequest, SendRequest } from "./work.ts"
 
 /**
@@ -14,7 +15,9 @@ export interface QueuePairOptions {
   readonly sendCq: CompletionQueue
   /** May be the same. */
   readonly receiveCq: CompletionQueue
-  /** Requests each queue holds, from posted to polled. */
+  /** Where its receives come from, in the same protection domain; else it has a receive queue of its own. */
+  readonly srq?: SharedReceiveQueue
+  /** Requests each queue holds, from posted (of a shared receive queue: from being taken) to polled. */
   readonly sendQueueDepth: number
   readonly receiveQueueDepth: number
   /** Entries of a scatter/gather list. Default: 4, or the device's most if that is less. */
@@ -47,7 +50,10 @@ export interface QueuePair {
    * later requests overtake reads, unless fenced.
    */
   postSend(request: SendRequest, more?: boolean): void
-  /** Queues a buffer for one message (ibv_post_recv); from INIT on. Throws as postSend does. */
+  /**
+   * Queues a buffer for one message (ibv_post_recv); from INIT on. Throws as postSend does, and ERR_RDMA_REQUEST for a
+   * queue pair with a shared receive queue.
+   */
   postRecv(request: ReceiveRequest): void
   /**
    * Gives it up at once: what isn't complete never will be, completions not yet polled vanish, the peer sees a

@@ -6,9 +6,11 @@ import type { Connection, ConnectionRequest, ConnectOptions } from "../connectio
 import type { Device, DeviceCapabilities, DeviceLimits } from "../device.ts"
 import { VerbsError } from "../errors.ts"
 import type { QueuePairOptions } from "../queue-pair.ts"
+import type { SharedReceiveQueueOptions } from "../srq.ts"
 import { SoftwareCompletionQueue } from "./completion-queue.ts"
 import { RegionTable, SoftwareProtectionDomain } from "./memory.ts"
 import type { SoftwareQueuePair } from "./queue-pair.ts"
+import { SoftwareSharedReceiveQueue } from "./srq.ts"
 import { checkCount } from "./work-queue.ts"
 
 /** What a device made of software has room for, when it isn't told otherwise. */
@@ -19,6 +21,7 @@ export const SOFTWARE_LIMITS: DeviceLimits = {
   inlineBytesMax: limits.RDMA_INLINE_BYTES_MAX,
   completionQueuesMax: limits.RDMA_COMPLETION_QUEUES_MAX,
   completionsMax: limits.RDMA_COMPLETIONS_MAX,
+  sharedReceiveQueuesMax: limits.RDMA_QUEUE_PAIRS_MAX,
   protectionDomainsMax: limits.RDMA_PROTECTION_DOMAINS_MAX,
   regionsMax: limits.RDMA_REGIONS_MAX,
   regionBytesMax: limits.RDMA_REGION_BYTES_MAX,
@@ -40,6 +43,7 @@ export abstract class SoftwareDevice implements Device {
   readonly #table: RegionTable
   readonly #queuePairs = new Set<SoftwareQueuePair>()
   readonly #completionQueues = new Set<SoftwareCompletionQueue>()
+  readonly #sharedQueues = new Set<SoftwareSharedReceiveQueue>()
   readonly #domains = new Set<SoftwareProtectionDomain>()
   #nextNumber: number
   #closed = false
@@ -84,6 +88,14 @@ export abstract class SoftwareDevice implements Device {
     this.clock.after(0, "rdma: completions", call)
   }
 
+  createSrq(options: SharedReceiveQueueOptions): SoftwareSharedReceiveQueue {
+    this.#room("shared receive queues", this.#sharedQueues.size, this.limits.sharedReceiveQueuesMax)
+    const released = (): void => void this.#sharedQueues.delete(srq)
+    const srq = new SoftwareSharedReceiveQueue(this, options, released)
+    this.#sharedQueues.add(srq)
+    return srq
+  }
+
   createQp(options: QueuePairOptions): SoftwareQueuePair {
     this.#room("queue pairs", this.#queuePairs.size, this.limits.queuePairsMax)
     // 24 bits; 0 and 1 are special on InfiniBand (IB spec §10.2.4).
@@ -102,6 +114,7 @@ export abstract class SoftwareDevice implements Device {
     for (const end of this.unsettled) end(new VerbsError("closed", "the device was closed"))
     for (const qp of this.#queuePairs) qp.destroy()
     for (const cq of this.#completionQueues) cq.discard()
+    for (const srq of this.#sharedQueues) srq.destroy()
     for (const pd of this.#domains) pd.discard()
     return Promise.resolve()
   }

@@ -9,6 +9,7 @@ import { SoftwareProtectionDomain } from "./memory.ts"
 import type { RegionTable } from "./memory.ts"
 import { gather } from "./scatter.ts"
 import { SendPlace } from "./send-place.ts"
+import { SoftwareSharedReceiveQueue } from "./srq.ts"
 import { checkCount, checkEntries, WorkPlace, WorkQueue } from "./work-queue.ts"
 
 const OPCODES: ReadonlySet<number> = new Set(Object.values(SendOpcode))
@@ -21,7 +22,9 @@ export abstract class SoftwareQueuePair implements QueuePair {
   readonly receiveCq: SoftwareCompletionQueue
   readonly inlineBytes: number
   readonly sends: WorkQueue<SendPlace>
+  /** Of a shared queue's requests: those that messages of ours have taken. */
   readonly receives: WorkQueue<WorkPlace>
+  readonly srq: SoftwareSharedReceiveQueue | undefined
   state: QueuePairState = "INIT"
   /** It belongs to a connection, or an attempt at one; there is no second. */
   claimed = false
@@ -33,11 +36,13 @@ export abstract class SoftwareQueuePair implements QueuePair {
 
   constructor(device: SoftwareDevice, number: number, options: QueuePairOptions) {
     const { limits } = device
-    const { pd, sendCq, receiveCq } = options
+    const { pd, sendCq, receiveCq, srq } = options
     if (!(pd instanceof SoftwareProtectionDomain) || pd.device !== device || pd.gone)
       throw new VerbsError("request", "the protection domain is not one of this device")
     if (!(sendCq instanceof SoftwareCompletionQueue && receiveCq instanceof SoftwareCompletionQueue))
       throw new VerbsError("request", "the completion queues are not of this device")
+    if (srq !== undefined && !(srq instanceof SoftwareSharedReceiveQueue && srq.pd === pd && !srq.gone))
+      throw new VerbsError("request", "the shared receive queue is not one of the protection domain")
     const sendDepth = checkCount("a send queue", options.sendQueueDepth, limits.workRequestsMax)
     const receiveDepth = checkCount("a receive queue", options.receiveQueueDepth, limits.workRequestsMax)
     this.#device = device
@@ -57,6 +62,8 @@ export abstract class SoftwareQueuePair implements QueuePair {
       sendCq.unreserve(sendDepth)
       throw error
     }
+    this.srq = srq
+    if (srq !== undefined) srq.users++
     pd.users++
   }
 
@@ -88,10 +95,20 @@ export abstract class SoftwareQueuePair implements QueuePair {
 
   postRecv(request: ReceiveRequest): void {
     if (this.state === "RESET") throw new VerbsError("state", "the queue pair was destroyed")
+    if (this.srq !== undefined)
+      throw new VerbsError("request", "receives of this queue pair are posted to its shared queue")
     const place = this.receives.next()
     place.fill(request.wrId, request.sgl, this.#receiveEntriesMax, Number.MAX_SAFE_INTEGER)
     this.receives.posted++
     if (this.state === "ERROR") this.flushReceives()
+  }
+
+  /** Whether there are receives for so many messages that begin: of a shared queue they are taken. */
+  hasReceive(messages = 1): boolean {
+    const { receives, srq } = this
+    while (receives.posted - receives.completed < messages)
+      if (srq === undefined || !srq.moveTo(receives)) return false
+    return true
   }
 
   /** Ends the oldest send request that hasn't ended. */
@@ -133,6 +150,7 @@ export abstract class SoftwareQueuePair implements QueuePair {
     this.receiveCq.drop(this.receives)
     this.sendCq.unreserve(this.sends.depth)
     this.receiveCq.unreserve(this.receives.depth)
+    if (this.srq !== undefined) this.srq.users--
     this.pd.users--
     this.#device.forget(this)
   }

@@ -89,3 +89,31 @@ export function scatter(
   }
   return at === bytesCount
 }
+
+/** Bytes of a region that are one run of memory. */
+export interface Run {
+  readonly region: SoftwareRegion
+  readonly bytes: Uint8Array
+}
+
+/** Where bytes [from, to) of the message go, when that is one run of memory that may be written. */
+export function runOf(
+  table: RegionTable,
+  pd: ProtectionDomain,
+  place: WorkPlace,
+  from: number,
+  to: number,
+): Run | undefined {
+  let skip = from
+  for (let i = 0; i < place.pieceCount; i++) {
+    const piece = place.pieces[i]!
+    if (skip < piece.length) {
+      const region = regionOf(table, pd, piece, Access.LocalWrite)
+      if (skip + to - from > piece.length || region === undefined) return undefined
+      const at = piece.offset + skip
+      return { region, bytes: region.bytes.subarray(at, at + to - from) }
+    }
+    skip -= piece.length
+  }
+  return undefined
+}

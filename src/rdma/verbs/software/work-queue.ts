@@ -41,6 +41,21 @@ export class WorkPlace {
     this.wrId = wrId
     if (this.length > bytesMax) throw bad(`${this.length} bytes are more than one message can have`)
   }
+
+  /** Becomes what another place is. */
+  copy(other: WorkPlace): void {
+    for (let i = 0; i < other.pieceCount; i++) {
+      const { mr, lkey, offset, length } = other.pieces[i]!
+      const piece = (this.pieces[i] ??= { mr: undefined, lkey: 0, offset: 0, length: 0 })
+      piece.mr = mr
+      piece.lkey = lkey
+      piece.offset = offset
+      piece.length = length
+    }
+    this.pieceCount = other.pieceCount
+    this.length = other.length
+    this.wrId = other.wrId
+  }
 }
 
 const bad = (message: string): VerbsError => new VerbsError("request", message)
@@ -68,11 +83,16 @@ export class WorkQueue<P extends WorkPlace> implements CompletionSource {
     return (this.#places[sequence % this.depth] ??= this.#make())
   }
 
+  /** Whether there is a place for another request. */
+  get hasPlace(): boolean {
+    return this.posted - this.#released < this.depth
+  }
+
   /**
    * The place for the next request; it counts once `posted` is raised. Throws VerbsError when all are taken.
    */
   next(): P {
-    if (this.posted - this.#released >= this.depth)
+    if (!this.hasPlace)
       throw new VerbsError("queue-full", `all ${this.depth} places of the work queue are taken`)
     return this.at(this.posted)
   }

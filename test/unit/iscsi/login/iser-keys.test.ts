@@ -80,7 +80,7 @@ describe("iSER keys on an RDMA connection, at the target", () => {
     )
     assert.equal(
       answers,
-      "RDMAExtensions=Yes HeaderDigest=None InitiatorRecvDataSegmentLength=131072 TargetRecvDataSegmentLength=8192",
+      "RDMAExtensions=Yes HeaderDigest=None InitiatorRecvDataSegmentLength=131072 TargetRecvDataSegmentLength=65536",
     )
     assert.equal(propose(ours), "", "no key the initiator didn't bring up")
   })
@@ -191,17 +191,17 @@ describe("a discovery session over RDMA, which running code has and RFC 7145 has
 })
 
 describe("iSER keys on an RDMA connection, at the initiator", () => {
-  const lioEcho = "InitiatorRecvDataSegmentLength=1024 TargetRecvDataSegmentLength=8192"
+  const lioEcho = "InitiatorRecvDataSegmentLength=1024 TargetRecvDataSegmentLength=262144"
 
-  test("RDMAExtensions comes first; never more than 8192 for the target, which LIO would only echo", () => {
+  test("RDMAExtensions comes first", () => {
     const offer = propose(initiator())
     assert.match(offer, /^RDMAExtensions=Yes /)
-    assert.match(offer, /TargetRecvDataSegmentLength=8192/)
+    assert.match(offer, /TargetRecvDataSegmentLength=262144/)
     assert.match(offer, /TaggedBufferForSolicitedDataOnly=Yes/)
     assert.ok(!/ MaxRecvDataSegmentLength|Digest|Marker|iSERHello/.test(offer), offer)
   })
 
-  test("LIO doesn't understand RFC 7145's new keys: the login goes on without them", () => {
+  test("LIO doesn't understand RFC 7145's new keys, and only echoes lengths: it gets no more than 8192", () => {
     const ours = initiator()
     propose(ours)
     hear(
@@ -214,10 +214,18 @@ describe("iSER keys on an RDMA connection, at the initiator", () => {
     assert.equal(keys.peerMaxOutstandingUnexpectedPdus, undefined)
   })
 
+  test("tgt does, and names its own length", () => {
+    const ours = initiator()
+    propose(ours)
+    const tgt = "TargetRecvDataSegmentLength=65536 MaxOutstandingUnexpectedPDUs=0"
+    hear(ours, `RDMAExtensions=Yes InitiatorRecvDataSegmentLength=1024 ${tgt}`)
+    assert.equal(ours.result().maxSendDataSegmentLength, 65536)
+  })
+
   test("a target may not name more than the minimum", () => {
     const ours = initiator()
     propose(ours)
-    refuses(() => hear(ours, "TargetRecvDataSegmentLength=16384"), /not a legal answer/)
+    refuses(() => hear(ours, "TargetRecvDataSegmentLength=262148"), /not a legal answer/)
   })
 
   for (const answer of ["No", "NotUnderstood", "Irrelevant", "Reject"]) {
@@ -243,8 +251,8 @@ describe("iSER keys on an RDMA connection, at the initiator", () => {
     assert.ok(theirs.kind === "accepted" && own?.kind === "accepted")
     const [a, b] = [theirs.login.keys, own.login.keys]
     assert.deepEqual([a.rdmaExtensions, b.rdmaExtensions], [true, true])
-    assert.deepEqual([a.maxSendDataSegmentLength, a.maxRecvDataSegmentLength], [8192, 1024])
-    assert.deepEqual([b.maxSendDataSegmentLength, b.maxRecvDataSegmentLength], [1024, 8192])
+    assert.deepEqual([a.maxSendDataSegmentLength, a.maxRecvDataSegmentLength], [262144, 1024])
+    assert.deepEqual([b.maxSendDataSegmentLength, b.maxRecvDataSegmentLength], [1024, 262144])
     assert.deepEqual([a.peerMaxOutstandingUnexpectedPdus, b.peerMaxOutstandingUnexpectedPdus], [64, 16])
     assert.equal(b.taggedBufferForSolicitedDataOnly, true)
   })

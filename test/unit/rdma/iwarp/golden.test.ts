@@ -48,7 +48,7 @@ function found(bytes: Uint8Array): { memory: Memory; at: number; ulpduBytes: num
       return false
     },
     begins: () => undefined,
-    foreseen: () => undefined,
+    foreseen: () => false,
     placed: () => {},
     broken: (why) => assert.fail(why),
   })

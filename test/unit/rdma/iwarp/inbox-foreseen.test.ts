@@ -44,9 +44,10 @@ class Reader extends Keeper {
     return this.sink.subarray(this.#at, this.#at + this.#count)
   }
 
-  override foreseen(): Uint8Array | undefined {
+  override foreseen(runs: Uint8Array[]): boolean {
     const from = this.#at + this.#count
-    return this.#mine && from < this.sink.length ? this.sink.subarray(from) : undefined
+    if (this.#mine && from < this.sink.length) runs.push(this.sink.subarray(from))
+    return true
   }
 
   override placed(): void {

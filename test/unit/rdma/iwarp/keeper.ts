@@ -2,8 +2,9 @@
 import assert from "node:assert/strict"
 import type { Inbox, InboxUser } from "../../../../src/rdma/iwarp/inbox.ts"
 import type { Memory } from "../../../../src/rdma/iwarp/memory-pool.ts"
+import { headerBytes } from "../../../../src/rdma/iwarp/wire.ts"
 
-/** Keeps what it is given; long tagged payload it takes straight. */
+/** Keeps what it is given; long payload it takes straight. */
 export class Keeper implements InboxUser {
   readonly ulpdus: Buffer[] = []
   readonly broke: string[] = []
@@ -20,13 +21,14 @@ export class Keeper implements InboxUser {
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined {
     if (!this.takesStraight) return undefined
     this.straight++
-    this.#header = Buffer.from(memory.bytes.subarray(at, at + 14))
-    this.#sink = new Uint8Array(ulpduBytes - 14)
+    const header = headerBytes(memory.view.getUint16(at))
+    this.#header = Buffer.from(memory.bytes.subarray(at, at + header))
+    this.#sink = new Uint8Array(ulpduBytes - header)
     return this.#sink
   }
 
-  foreseen(): Uint8Array | undefined {
-    return undefined
+  foreseen(_runs: Uint8Array[]): boolean {
+    return false
   }
 
   placed(): void {
