@@ -1,5 +1,5 @@
 import { hostAndPort } from "../base/network-error.ts"
-import { LOGIN_DEADLINE_MS, LOGIN_REDIRECTS_MAX } from "../base/limits.ts"
+import { LOGIN_DATA_SEGMENT_BYTES_MAX, LOGIN_DEADLINE_MS, LOGIN_REDIRECTS_MAX } from "../base/limits.ts"
 import { ISCSI_PORT, parseHostPort } from "../discovery/send-targets.ts"
 import type { InitiatorDatamover } from "../iscsi/da.ts"
 import {
@@ -167,7 +167,13 @@ function keysOver(
   own: Partial<KeyPreferences> | undefined,
 ): KeyPreferences {
   if (transport === "tcp" && !canTurnToRdma) return { ...initiatorKeyPreferences, ...own }
-  const iser = { ...initiatorIserPreferences, ...own?.iser, rdmaAlready: transport === "iser" }
+  const wanted = { ...initiatorIserPreferences, ...own?.iser }
+  // Its first receives are made before it is known what the target agrees to.
+  const initiatorRecvDataSegmentLength = Math.min(
+    wanted.initiatorRecvDataSegmentLength,
+    LOGIN_DATA_SEGMENT_BYTES_MAX,
+  )
+  const iser = { ...wanted, initiatorRecvDataSegmentLength, rdmaAlready: transport === "iser" }
   return { ...initiatorKeyPreferences, initialR2T: true, ...own, iser }
 }
 

@@ -23,6 +23,7 @@ import type {
   QueuePair,
   QueuePairOptions,
   ScatterGatherEntry,
+  SharedReceiveQueue,
 } from "../../src/rdma/verbs/index.ts"
 
 /** A provider under test. */
@@ -74,6 +75,8 @@ export class VerbsEnd {
   readonly sendCq: CompletionQueue
   readonly receiveCq: CompletionQueue
   readonly qp: QueuePair
+  /** Where its receives are posted, if not at the queue pair. */
+  readonly srq: SharedReceiveQueue | undefined
   readonly memory: Uint8Array
   readonly mr: MemoryRegion
   readonly sends: Ended[] = []
@@ -89,9 +92,11 @@ export class VerbsEnd {
   readonly #request = new SendRequest()
   readonly #receive = new ReceiveRequest()
 
-  constructor(device: Device, memoryBytes: number, options: Partial<QueuePairOptions> = {}) {
+  /** `shared`: with a shared receive queue of its own. */
+  constructor(device: Device, memoryBytes: number, options: Partial<QueuePairOptions> = {}, shared = false) {
     this.device = device
-    this.pd = device.allocatePd()
+    this.pd = options.pd ?? device.allocatePd()
+    this.srq = shared ? device.createSrq({ pd: this.pd, depth: 64 }) : options.srq
     const { sendQueueDepth = 64, receiveQueueDepth = 64 } = options
     this.sendCq = device.createCq(sendQueueDepth, () => {
       this.sendCalls++
@@ -108,6 +113,7 @@ export class VerbsEnd {
       sendQueueDepth,
       receiveQueueDepth,
       ...options,
+      ...(this.srq && { srq: this.srq }),
     })
     this.memory = new Uint8Array(memoryBytes)
     this.mr = this.pd.registerMemory(this.memory, ALL_ACCESS)
@@ -193,7 +199,8 @@ export class VerbsEnd {
   receiveInto(wrId: number, sgl: ScatterGatherEntry[]): void {
     this.#receive.wrId = wrId
     this.#receive.sgl = sgl
-    this.qp.postRecv(this.#receive)
+    if (this.srq === undefined) this.qp.postRecv(this.#receive)
+    else this.srq.postRecv(this.#receive)
     this.#receive.sgl = []
   }
 }
@@ -218,6 +225,8 @@ export interface Ends {
 export interface EndsOptions {
   readonly memoryBytes?: number
   readonly queues?: Partial<QueuePairOptions>
+  /** Both ends have a shared receive queue. */
+  readonly shared?: boolean
   readonly active?: Partial<ConnectOptions>
   readonly passive?: Partial<ConnectionParameters>
 }
@@ -230,8 +239,8 @@ export function makeEnds(pair: VerbsPair, options: EndsOptions = {}): Ends {
   const bytes = options.memoryBytes ?? 65536
   return {
     pair,
-    active: new VerbsEnd(pair.active, bytes, options.queues),
-    passive: new VerbsEnd(pair.passive, bytes, options.queues),
+    active: new VerbsEnd(pair.active, bytes, options.queues, options.shared),
+    passive: new VerbsEnd(pair.passive, bytes, options.queues, options.shared),
   }
 }
 

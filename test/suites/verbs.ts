@@ -12,6 +12,7 @@ import type { VerbsEnd, VerbsSubject, WithEnds } from "./verbs-ends.ts"
 import { faultTests } from "./verbs-faults.ts"
 import { modelTests } from "./verbs-model.ts"
 import { queueTests } from "./verbs-queues.ts"
+import { sharedQueueTests } from "./verbs-srq.ts"
 
 export type { VerbsPair, VerbsSubject } from "./verbs-ends.ts"
 
@@ -39,6 +40,7 @@ export function verbsSuite(subject: VerbsSubject, seeds: readonly number[] = [1,
     transferTests(withEnds)
     orderTests(withEnds)
     queueTests(withEnds)
+    sharedQueueTests(withEnds)
     faultTests(withEnds)
     connectionTests(subject, seeds, withEnds)
     modelTests(subject)

@@ -218,15 +218,15 @@ export class Channel {
   }
 
   #receiveEnded(completion: WorkCompletion): void {
-    const { status } = completion
+    const { status, byteLength } = completion
     // What would be posted now would come straight back.
     if (status !== WorkStatus.success) this.#broken = true
-    const slot = this.receives.take(completion.wrId)
+    const slot = this.receives.take(completion.wrId, byteLength)
     try {
       if (this.over) return
       if (status === WorkStatus.success) {
         this.activity++
-        this.#user?.messageReceived(slot, completion.byteLength, completion.invalidatedRkey)
+        this.#user?.messageReceived(slot, byteLength, completion.invalidatedRkey)
       } else if (status !== WorkStatus.workRequestFlushedError) {
         this.fail(
           new DatamoverError("ERR_CONNECTION_LOST", `an RDMA receive failed: ${workStatusName(status)}`),

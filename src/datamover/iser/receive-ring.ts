@@ -29,6 +29,8 @@ export class ReceiveSlot implements ReceiveMemory {
   readonly index: number
   /** Where it begins in `bytes`, which it shares with others. */
   readonly at: number
+  /** Length of the message in it. */
+  messageBytes = 0
   readonly #ring: ReceiveRing
   #holds = 0
 
@@ -166,11 +168,12 @@ export class ReceiveRing {
     }
   }
 
-  /** The receive of that number is complete: its slot is held once. */
-  take(wrId: number): ReceiveSlot {
+  /** The receive of that number is complete, with so many bytes: its slot is held once. */
+  take(wrId: number, messageBytes: number): ReceiveSlot {
     this.#posted--
     this.held++
     const slot = this.#slots[wrId]!
+    slot.messageBytes = messageBytes
     slot.hold()
     return slot
   }
@@ -178,7 +181,7 @@ export class ReceiveRing {
   /** Only ReceiveSlot calls this. */
   freed(slot: ReceiveSlot): void {
     this.held--
-    if (poisonByDefault) slot.bytes.fill(POISON, slot.at, slot.at + slot.length)
+    if (poisonByDefault) slot.bytes.fill(POISON, slot.at, slot.at + slot.messageBytes)
     this.#free.push(slot)
     if (this.held === 0 && this.#closed) this.#deregister()
   }

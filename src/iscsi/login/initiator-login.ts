@@ -92,7 +92,7 @@ export class InitiatorLogin {
     if (initiatorAlias !== undefined) pairs.push({ key: "InitiatorAlias", value: initiatorAlias })
     if (targetName !== undefined) pairs.push({ key: "TargetName", value: targetName })
     pairs.push({ key: "SessionType", value: sessionType })
-    if (chap === undefined) return this.#say([...pairs, ...this.#negotiation.propose()], true)
+    if (chap === undefined) return this.#propose(pairs)
     // Who wants the target's proof must not offer to do without; others leave it to the target, as open-iscsi does.
     pairs.push({ key: "AuthMethod", value: chap.target ? "CHAP" : "CHAP,None" })
     return this.#say(pairs, false)
@@ -192,14 +192,17 @@ export class InitiatorLogin {
       throw new LoginError(LoginStatus.authenticationFailure, "the target has not proved who it is")
     }
     this.#stage = LoginStage.operationalNegotiation
-    return { kind: "request", request: this.#say(this.#negotiation.propose(), true) }
+    return { kind: "request", request: this.#propose([]) }
   }
 
   #operational(response: LoginResponseFields, pairs: readonly TextPair[]): InitiatorLoginStep {
     const foreign = pairs.find(({ key }) => key === "AuthMethod" || key.startsWith("CHAP_"))
     if (foreign) throw breach(`${foreign.key} came in the wrong stage`)
     const answers = this.#negotiation.receive(this.#introduced(pairs), this.#stage)
-    if (!response.transit) return { kind: "request", request: this.#say(answers, true) }
+    if (!response.transit) {
+      const request = this.#negotiation.holdsBack ? this.#propose(answers) : this.#say(answers, true)
+      return { kind: "request", request }
+    }
     // With the T bit no answer can follow: an offer is legal only if it asks for what it gets.
     const unheard = answers.find(
       (answer) => !pairs.some((pair) => pair.value === answer.value && pair.key === answer.key),
@@ -227,6 +230,12 @@ export class InitiatorLogin {
       if (key === "TargetPortalGroupTag") this.#targetPortalGroupTag = Number(value)
     }
     return pairs
+  }
+
+  /** A request with these pairs and what we want, which is ready for the end unless we want more. */
+  #propose(pairs: readonly TextPair[]): LoginPdu {
+    const wanted = this.#negotiation.propose()
+    return this.#say([...pairs, ...wanted], !this.#negotiation.holdsBack)
   }
 
   /** A request with this text, cut up where it's too long for one. */

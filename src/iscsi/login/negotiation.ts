@@ -61,6 +61,8 @@ export class Negotiation {
   readonly #preferences: KeyPreferences
   readonly #sessionType: SessionType
   readonly #states = new Map<string, KeyState>()
+  #hasProposed = false
+  #holdsBack = false
 
   constructor(role: "initiator" | "target", preferences: KeyPreferences, sessionType: SessionType) {
     this.#role = role
@@ -182,17 +184,24 @@ export class Negotiation {
   }
 
   /**
-   * What we still have to say in the operational stage. The initiator says all it wants at once. The target
-   * declares what it has to, and with `leaving` (the initiator wants to end the stage) negotiates only where
-   * a default the initiator left in force isn't acceptable.
+   * What we still have to say in the operational stage. The initiator says all it wants at once, but for what depends
+   * on what the target is (`holdsBack`): that the next time. The target declares what it has to, and with `leaving` (the
+   * initiator wants to end the stage) negotiates only where a default the initiator left in force isn't acceptable.
    */
   propose(leaving = true): TextPair[] {
     const pairs: TextPair[] = []
+    const isFirst = !this.#hasProposed
+    this.#hasProposed = true
+    this.#holdsBack = false
     for (const definition of keyDefinitions) {
       if (definition.stages !== "operational" || definition.use === "FFPO") continue
-      const wish = wishOf(definition.key, this.#preferences)
+      const wish = this.#wish(definition)
       if (wish === undefined || !this.#relevant(definition)) continue
       const state = this.#state(definition.key)
+      if (isFirst && this.#dependsOnPeer(definition)) {
+        this.#holdsBack = true
+        continue
+      }
       // Over RDMA a digest could only be None, which is the default (RFC 7145 §6.2).
       if (isDigest(definition.key) && this.#withoutDigests) continue
       const says = definition.declarative
@@ -206,12 +215,32 @@ export class Negotiation {
     return pairs
   }
 
+  /** Whether the last `propose` has left something to another one, after the answer. */
+  get holdsBack(): boolean {
+    return this.#holdsBack
+  }
+
+  /**
+   * The length that LIO only echoes, whatever its receives are, and that tgt makes hundreds of receives of. Neither knows
+   * MaxAHSLength, which RFC 7145 has new: they are asked for no more than they are used to.
+   */
+  #dependsOnPeer(definition: KeyDefinition): boolean {
+    if (this.#role === "target" || definition.key !== "TargetRecvDataSegmentLength") return false
+    return (wishOf(definition.key, this.#preferences) as number) > ISER_TARGET_SEGMENT_BYTES
+  }
+
+  #wish(definition: KeyDefinition): Wish | undefined {
+    const isModest = this.#dependsOnPeer(definition) && this.#peer("MaxAHSLength") === undefined
+    return isModest ? ISER_TARGET_SEGMENT_BYTES : wishOf(definition.key, this.#preferences)
+  }
+
   #declares(definition: KeyDefinition, state: KeyState, wish: Wish): boolean {
     if (state.declared || (definition.senders !== "both" && definition.senders !== this.#role)) return false
     if (definition.key === "MaxRecvDataSegmentLength") return !this.#rdmaPossible
-    if (definition.iser && isDefault(definition, wish)) return false
     // Initiators in use hang up on keys they don't know: the target says these only to those that said them first.
-    return this.#role === "initiator" || state.peer !== undefined
+    if (this.#role === "target") return state.peer !== undefined
+    // Whether it is answered tells what the target is.
+    return definition.key === "MaxAHSLength" || !(definition.iser && isDefault(definition, wish))
   }
 
   #proposes(definition: KeyDefinition, wish: Wish, leaving: boolean): boolean {
@@ -269,24 +298,18 @@ export class Negotiation {
   }
 
   /**
-   * Both directions' largest data segment: declared by each side, with iSER negotiated (RFC 7145 §6.2). What a peer names
-   * there counts only if it knows RFC 7145's other keys as well; the others are known to have less room.
+   * Both directions' largest data segment: declared by each side, with iSER negotiated (RFC 7145 §6.2). What an initiator
+   * names there counts only if it knows RFC 7145's other keys as well; the others are known to have less room.
    */
   #segments(): Pick<NegotiatedKeys, "maxRecvDataSegmentLength" | "maxSendDataSegmentLength"> {
     if (this.#rdma) {
       const initiator = this.#value("InitiatorRecvDataSegmentLength") as number
       const target = this.#value("TargetRecvDataSegmentLength") as number
-      const knows = this.#peer("MaxOutstandingUnexpectedPDUs") !== undefined
-      const room = (bytes: number, known: number): number => (knows ? bytes : Math.min(bytes, known))
+      const room =
+        this.#peer("MaxOutstandingUnexpectedPDUs") === undefined ? ISER_INITIATOR_SEGMENT_BYTES : initiator
       return this.#role === "target"
-        ? {
-            maxRecvDataSegmentLength: target,
-            maxSendDataSegmentLength: room(initiator, ISER_INITIATOR_SEGMENT_BYTES),
-          }
-        : {
-            maxRecvDataSegmentLength: initiator,
-            maxSendDataSegmentLength: room(target, ISER_TARGET_SEGMENT_BYTES),
-          }
+        ? { maxRecvDataSegmentLength: target, maxSendDataSegmentLength: Math.min(initiator, room) }
+        : { maxRecvDataSegmentLength: initiator, maxSendDataSegmentLength: target }
     }
     const key = "MaxRecvDataSegmentLength"
     const untold = defaultOf(findKey(key)!) as number

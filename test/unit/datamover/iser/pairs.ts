@@ -26,6 +26,13 @@ export const iserKeys: Partial<DatamoverKeys> = {
   taggedBufferForSolicitedDataOnly: true,
 }
 
+/** What our own ends agree on: room for much data that comes with its command. */
+export const longKeys: Partial<DatamoverKeys> = {
+  ...iserKeys,
+  maxSendDataSegmentLength: 262144,
+  maxRecvDataSegmentLength: 262144,
+}
+
 /** What a pair of devices needs besides. */
 export interface DevicePair {
   readonly clock: Clock

@@ -44,6 +44,24 @@ describe("send ring", () => {
     assert.ok(ring.empty)
   })
 
+  test("a request may move a second piece of memory, and the next one in its place doesn't", () => {
+    const { ring, posted, add } = makeRing(8)
+    const other = {} as MemoryRegion
+    for (let round = 0; round < 130; round++) {
+      const work = add(round)
+      assert.equal(work.sgl.length, 1)
+      if (round % 2 === 0) {
+        ring.append(work, other, 5, 1000)
+        assert.deepEqual(work.sgl[1], { mr: other, offset: 5, length: 1000 })
+        assert.equal(work.bytes, 1010)
+      }
+      assert.equal(ring.queuedBytes, work.bytes)
+      ring.post()
+      ring.completed(posted.at(-1)!.wrId, WorkStatus.success)
+      assert.equal(ring.queuedBytes, 0)
+    }
+  })
+
   test("many bytes ask for word in between, so that memory comes back", () => {
     const { ring, posted, add } = makeRing(8)
     for (let i = 0; i < 4; i++) add(i, 200_000)

@@ -68,6 +68,18 @@ describe("iSER target: the connection", () => {
     await world.finish()
   })
 
+  test("takes long data segments as long as half of the memory for receives is free", async () => {
+    const first = await rawInitiator()
+    const memory = memoryOf(first.datamover["channel"].registered.pd.device)
+    assert.equal(first.datamover.iserSegmentBytesMax, 262144)
+    assert.ok(memory.receiveBytes > 262144, "its first receive has room for one")
+    assert.equal(memory.targetSegmentBytes, 262144)
+    memory.receiveBytes += 1073741824 / 2
+    assert.equal(memory.targetSegmentBytes, 8192)
+    memory.receiveBytes -= 1073741824 / 2
+    await first.finish()
+  })
+
   test("a Hello that comes first is answered", async () => {
     for (const [versions, current] of [
       [0xaa, 10],

@@ -133,7 +133,7 @@ describe("iSER keys on an RDMA connection, at the target", () => {
       ours,
       "RDMAExtensions=Yes MaxOutstandingUnexpectedPDUs=8 MaxAHSLength=0 TaggedBufferForSolicitedDataOnly=Yes iSERHelloRequired=No",
     )
-    assert.equal(propose(ours), "MaxOutstandingUnexpectedPDUs=64")
+    assert.equal(propose(ours), "MaxOutstandingUnexpectedPDUs=64 MaxAHSLength=256")
     const keys = ours.result()
     assert.equal(keys.peerMaxOutstandingUnexpectedPdus, 8)
     assert.equal(keys.peerMaxAhsLength, 0)
@@ -191,40 +191,45 @@ describe("a discovery session over RDMA, which running code has and RFC 7145 has
 })
 
 describe("iSER keys on an RDMA connection, at the initiator", () => {
-  const lioEcho = "InitiatorRecvDataSegmentLength=1024 TargetRecvDataSegmentLength=262144"
+  const lioEcho = "InitiatorRecvDataSegmentLength=1024"
+  const lioUnknown =
+    "MaxOutstandingUnexpectedPDUs=NotUnderstood MaxAHSLength=NotUnderstood TaggedBufferForSolicitedDataOnly=NotUnderstood"
 
   test("RDMAExtensions comes first", () => {
     const offer = propose(initiator())
     assert.match(offer, /^RDMAExtensions=Yes /)
-    assert.match(offer, /TargetRecvDataSegmentLength=262144/)
+    assert.match(offer, /MaxAHSLength=256/)
     assert.match(offer, /TaggedBufferForSolicitedDataOnly=Yes/)
-    assert.ok(!/ MaxRecvDataSegmentLength|Digest|Marker|iSERHello/.test(offer), offer)
+    assert.ok(!/ MaxRecvDataSegmentLength|TargetRecv|Digest|Marker|iSERHello/.test(offer), offer)
   })
 
-  test("LIO doesn't understand RFC 7145's new keys, and only echoes lengths: it gets no more than 8192", () => {
+  test("LIO doesn't understand RFC 7145's new keys: no more than 8192 is asked of it, as it only echoes", () => {
     const ours = initiator()
     propose(ours)
-    hear(
-      ours,
-      `RDMAExtensions=Yes ${lioEcho} MaxOutstandingUnexpectedPDUs=NotUnderstood TaggedBufferForSolicitedDataOnly=NotUnderstood HeaderDigest=None DataDigest=None`,
-    )
+    assert.equal(ours.holdsBack, true)
+    hear(ours, `RDMAExtensions=Yes ${lioEcho} ${lioUnknown} HeaderDigest=None DataDigest=None`)
+    assert.equal(propose(ours), "TargetRecvDataSegmentLength=8192")
+    assert.equal(ours.holdsBack, false)
+    hear(ours, "TargetRecvDataSegmentLength=8192")
     const keys = ours.result()
     assert.equal(keys.rdmaExtensions, true)
     assert.deepEqual([keys.maxRecvDataSegmentLength, keys.maxSendDataSegmentLength], [1024, 8192])
     assert.equal(keys.peerMaxOutstandingUnexpectedPdus, undefined)
   })
 
-  test("tgt does, and names its own length", () => {
+  test("nor of tgt, which would make hundreds of receives of any more", () => {
     const ours = initiator()
     propose(ours)
-    const tgt = "TargetRecvDataSegmentLength=65536 MaxOutstandingUnexpectedPDUs=0"
-    hear(ours, `RDMAExtensions=Yes InitiatorRecvDataSegmentLength=1024 ${tgt}`)
-    assert.equal(ours.result().maxSendDataSegmentLength, 65536)
+    const known = "MaxOutstandingUnexpectedPDUs=16 MaxAHSLength=NotUnderstood"
+    hear(ours, `RDMAExtensions=Yes InitiatorRecvDataSegmentLength=1024 ${known}`)
+    assert.equal(propose(ours), "TargetRecvDataSegmentLength=8192")
   })
 
-  test("a target may not name more than the minimum", () => {
+  test("a target that knows RFC 7145 is asked for more; it may not name more than the minimum", () => {
     const ours = initiator()
     propose(ours)
+    hear(ours, `RDMAExtensions=Yes ${lioEcho} MaxOutstandingUnexpectedPDUs=64 MaxAHSLength=256`)
+    assert.equal(propose(ours), "TargetRecvDataSegmentLength=262144")
     refuses(() => hear(ours, "TargetRecvDataSegmentLength=262148"), /not a legal answer/)
   })
 
@@ -275,7 +280,7 @@ describe("RDMAExtensions over TCP, for a connection that turns into RDMA after t
     )
     assert.ok(theirs.kind === "accepted" && own?.kind === "accepted")
     assert.deepEqual([theirs.login.keys.rdmaExtensions, own.login.keys.rdmaExtensions], [false, false])
-    assert.equal(own.login.keys.maxSendDataSegmentLength, 8192, "a default both know")
+    assert.equal(own.login.keys.maxSendDataSegmentLength, 262144, "declared once it is known to be TCP")
   })
 
   test("isn't brought up by the target", async () => {

@@ -397,6 +397,93 @@ describe("what is received straight into memory", () => {
     assert.deepEqual(statusNames(raw.end.sends), ["success", "local protection error"])
   })
 
+  /** An end with a receive of `room` bytes, in a region of its own, for a Send. */
+  async function receiving(crc: boolean, room = 50_000) {
+    const raw = await acceptedRaw(
+      { ...PLAIN, device: { ...PLAIN.device, crc } },
+      crc ? { flags: C | S } : noCrc,
+    )
+    const bytes = new Uint8Array(room)
+    const mr = raw.end.pd.registerMemory(bytes, Access.LocalWrite)
+    raw.end.receiveInto(1, [{ mr, offset: 0, length: room }])
+    return { raw, bytes, mr }
+  }
+
+  for (const crc of [true, false]) {
+    const how = crc ? "with CRC" : "without CRC"
+    test(`of a Send is there when its receive completes, and not without the region, ${how}`, async () => {
+      for (const gone of [false, true]) {
+        const { raw, bytes, mr } = await receiving(crc)
+        const message = fpdu(untagged(3, { payload: pattern(50_000, 5) }), crc)
+        raw.stream.feed(message.subarray(0, 20_000))
+        assert.ok(bytes.subarray(10_000, 19_000).some((byte) => byte !== 0))
+        assert.equal(raw.end.receives.length, 0)
+        if (gone) mr.invalidate()
+        raw.stream.feed(message.subarray(20_000))
+        await raw.turn(1)
+        assert.deepEqual(statusNames(raw.end.receives), [gone ? "local protection error" : "success"])
+        if (gone) assert.ok(bytes.subarray(20_000).every((byte) => byte === 0))
+        else {
+          same(bytes, pattern(50_000, 5))
+          assert.equal(raw.end.receives.at(0)?.byteLength, 50_000)
+        }
+        assert.equal(raw.end.disconnections.length, gone ? 1 : 0)
+      }
+    })
+
+    test(`is none of a Send that is longer than its receive, ${how}`, async () => {
+      const { raw, bytes } = await receiving(crc, 70_000)
+      const part = pattern(40_000, 5)
+      const first = fpdu(untagged(3, { payload: part, last: false }), crc)
+      const second = fpdu(untagged(3, { payload: part, offset: 40_000 }), crc)
+      for (const message of [first, second])
+        for (const cut of [message.subarray(0, 15_000), message.subarray(15_000)]) raw.stream.feed(cut)
+      await raw.turn(1)
+      same(bytes.subarray(0, 40_000), part)
+      assert.ok(bytes.subarray(40_000).every((byte) => byte === 0))
+      assert.deepEqual(statusNames(raw.end.receives), ["local length error"])
+      assert.deepEqual([...(await raw.sent(crc)).at(-1)!.payload.subarray(0, 2)], [0x12, 0x05])
+    })
+
+    test(`of a Send takes the key it names out of use when all of it is here, ${how}`, async () => {
+      const { raw } = await receiving(crc)
+      const lent = raw.end.pd.registerMemory(new Uint8Array(10), Access.RemoteRead)
+      const stag = lent.rkey
+      const parts = [untagged(4, { payload: pattern(30_000, 5), stag, last: false })]
+      parts.push(untagged(4, { payload: pattern(20_000, 6), stag, offset: 30_000 }))
+      for (const part of parts) {
+        assert.equal(lent.valid, true)
+        const message = fpdu(part, crc)
+        for (const cut of [message.subarray(0, 9000), message.subarray(9000)]) raw.stream.feed(cut)
+      }
+      await raw.turn(1)
+      assert.deepEqual([lent.valid, raw.end.receives[0]?.invalidatedRkey], [false, stag])
+    })
+  }
+
+  test("of a Send with CRC is verified before its receive completes, and its header before it is believed", async () => {
+    for (const [what, byte] of [
+      ["payload", 30_000],
+      ["CRC", 50_023],
+      ["sequence number", 15],
+      ["offset", 16],
+      ["queue", 11],
+      ["opcode", 3],
+    ] as const) {
+      const { raw, bytes } = await receiving(true)
+      const message = fpdu(untagged(3, { payload: pattern(50_000, 5) }))
+      message[byte]! ^= 4
+      raw.stream.feed(message.subarray(0, 20_000))
+      assert.deepEqual(raw.end.disconnections, [], "nothing is said of it before it is whole")
+      raw.stream.feed(message.subarray(20_000))
+      await raw.turn(1)
+      assert.deepEqual(statusNames(raw.end.receives), ["work request flushed error"], what)
+      const terminate = (await raw.sent()).at(-1)!.payload
+      assert.deepEqual([...terminate.subarray(0, 4)], [0x20, 0x02, 0, 0], what)
+      if (byte < 20) assert.ok(bytes.every((one) => one === 0))
+    }
+  })
+
   test("ends with the connection when that is lost in the middle of it", async () => {
     for (const how of ["ended", "closed"]) {
       const raw = await acceptedRaw({}, { flags: C | S, privateData: depths(4, 4) })
