@@ -132,7 +132,7 @@ export class Negotiation {
     state.settled = true
     if (definition.values.type === "obsolete") return definition.values.answer
     if (!this.#relevant(definition)) return "Irrelevant"
-    const wish = wishOf(definition.key, this.#preferences)
+    const wish = this.#wish(definition)
     if (wish === undefined) return "Reject"
     const result = this.#decide(definition, wish, value)
     if (result === undefined) {

@@ -225,6 +225,17 @@ describe("iSER keys on an RDMA connection, at the initiator", () => {
     assert.equal(propose(ours), "TargetRecvDataSegmentLength=8192")
   })
 
+  test("though tgt proposes more itself, where we don't say a length first", () => {
+    const ours = initiator()
+    propose(ours)
+    const own =
+      "TargetRecvDataSegmentLength=262144 MaxOutstandingUnexpectedPDUs=16 MaxAHSLength=NotUnderstood"
+    const answers = hear(ours, `RDMAExtensions=Yes InitiatorRecvDataSegmentLength=1024 ${own}`)
+    assert.equal(answers, "TargetRecvDataSegmentLength=8192")
+    assert.equal(propose(ours), "")
+    assert.equal(ours.result().maxSendDataSegmentLength, 8192)
+  })
+
   test("a target that knows RFC 7145 is asked for more; it may not name more than the minimum", () => {
     const ours = initiator()
     propose(ours)
