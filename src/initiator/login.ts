@@ -161,7 +161,7 @@ async function loginOver(
   })
 }
 
-/** What our initiator asks for: over iSER everything but the smallest writes is left to RDMA Reads. */
+/** What our initiator asks for: over iSER what can't come with the command is left to RDMA Reads. */
 function keysOver(
   { transport, canTurnToRdma }: InitiatorDatamover,
   own: Partial<KeyPreferences> | undefined,
