@@ -56,9 +56,9 @@ export interface InboxUser {
    */
   begins(memory: Memory, at: number, ulpduBytes: number): Uint8Array | undefined
   /**
-   * Adds where what comes behind the segment that is under way is likely to go: first the rest of its message, as far as that
-   * is known, then messages behind it, each whole. It is memory that is nobody's business before all of a message is placed.
-   * Returns how much of the first is sure to be right: whether it is the rest of the message.
+   * Adds where what comes behind the segment that is under way is likely to go: the rest of its message, as far as that is
+   * known, then messages behind it, each as a whole. It is memory that nobody looks at before all of its message is placed.
+   * Returns whether the first of them is the rest of the message, of which it's known better.
    */
   foreseen(runs: Uint8Array[]): boolean
   placed(): void
@@ -311,8 +311,15 @@ export class Inbox {
         return this.#user.broken("crc", memory, at, ulpduBytes)
     }
     const straight = this.#user.arrived(memory, at, ulpduBytes)
-    if (straight && ulpduBytes >= LONG_BYTES_MIN) this.#patience = SHORT_IN_A_ROW
-    else if (this.#patience > 0) this.#patience--
+    if (straight && ulpduBytes >= LONG_BYTES_MIN) {
+      this.#patience = SHORT_IN_A_ROW
+      this.#longSegment(ulpduBytes - headerBytes(memory.view.getUint16(at)))
+    } else if (this.#patience > 0) this.#patience--
+  }
+
+  #longSegment(payloadBytes: number): void {
+    this.#formerBytes = this.#longBytes
+    this.#longBytes = payloadBytes
   }
 
   /** Drops what goes nowhere, at the beginning of what came; returns where to go on. */
@@ -347,8 +354,7 @@ export class Inbox {
     this.#sinkAt = here
     this.#missing = payloadBytes - here
     this.#headerBytes = header
-    this.#formerBytes = this.#longBytes
-    this.#longBytes = payloadBytes
+    this.#longSegment(payloadBytes)
     if (this.crc) {
       this.#trailer = trailerBytes(ulpduBytes)
       this.#sum = crc32cOfView(this.#memory.view, from, payloadAt)

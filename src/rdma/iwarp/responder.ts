@@ -224,7 +224,6 @@ export class Responder implements InboxUser {
     if (this.#sendObjection(control, view, at, count) !== undefined) return undefined
     const offset = this.#messageOffset
     const receive = qp.receives.at(qp.receives.completed)
-    if (offset + count > receive.length) return undefined
     const run = runOf(qp.table, qp.pd, receive, offset, offset + count)
     if (run === undefined) return undefined
     this.#lend("send", run.region, count)

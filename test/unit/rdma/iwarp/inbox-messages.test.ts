@@ -102,6 +102,17 @@ describe("an inbox that foresees the messages to come", () => {
       assert.deepEqual([receiver.begun, receiver.copied, receiver.broke], [9, 0, []])
     })
 
+    test(`takes the next message's segments to be as long as those before the last, ${how}`, () => {
+      const receiver = new Receiver(150_001)
+      const inbox = inboxOf(receiver, crc)
+      const message = fpdus(pattern(150_001, 1), 60_000, crc)
+      const last = message.length - 30_001
+      feed(inbox, message.subarray(0, last + 1000), () => 10_000_000, true)
+      const offered = inbox.ahead()!.map(({ length }) => length)
+      const [long, short] = [between(60_000), between(30_001)]
+      assert.deepEqual(offered.slice(1), [short, 60_000, long, 60_000, long, 30_001, 1024])
+    })
+
     test(`finds the same in reads of all lengths, however long the messages are, ${how}`, () => {
       const random = new SeededRandom(5)
       for (let round = 0; round < 100; round++) {

@@ -461,6 +461,45 @@ describe("what is received straight into memory", () => {
     })
   }
 
+  test("of Sends of one length is foreseen, once there were some, with the next one of them", async () => {
+    const raw = await acceptedRaw({ ...PLAIN, memoryBytes: 20 * 100_000 }, noCrc)
+    const offered: number[][] = []
+    Object.assign(raw.stream, {
+      readNow(pieces: readonly Uint8Array[]): number {
+        offered.push(pieces.map(({ length }) => length))
+        return 0
+      },
+    })
+    const send = (sequence: number, bytes: number): Buffer => {
+      const [first, second] = [pattern(60_000, 1), pattern(bytes - 60_000, 2)]
+      const opening = untagged(3, { sequence, payload: first, last: false })
+      const closing = untagged(3, { sequence, payload: second, offset: 60_000 })
+      return Buffer.concat([fpdu(opening, false), fpdu(closing, false)])
+    }
+    /** What is offered when so many bytes of a message are here. */
+    const ahead = (message: Buffer, bytes: number): number[] => {
+      raw.stream.feed(message.subarray(0, bytes))
+      const found = offered.at(-1)!
+      raw.stream.feed(message.subarray(bytes))
+      return found.slice(1, -1)
+    }
+    for (let i = 0; i < 10; i++) raw.end.receive(i, i * 100_000, 100_000)
+    const between = 4 + 2 + 18
+    assert.deepEqual(ahead(send(1, 90_000), 1000), [])
+    assert.deepEqual(ahead(send(2, 90_000), 1000), [between, 30_000], "the rest of it")
+    for (let i = 3; i < 6; i++) raw.stream.feed(send(i, 90_000))
+    const next = [between, 60_000, between, 30_000]
+    assert.deepEqual(ahead(send(6, 90_000), 1000), [between, 30_000, ...next])
+    assert.deepEqual(ahead(send(7, 90_000), 62_000), next, "with its last segment under way")
+    assert.deepEqual(ahead(send(8, 80_000), 1000), [between, 30_000, ...next], "it is shorter this time")
+    assert.deepEqual(ahead(send(9, 80_000), 1000), [between, 20_000])
+    await raw.turn(1)
+    assert.deepEqual(
+      raw.end.receives.map(({ byteLength }) => byteLength),
+      [...Array(7).fill(90_000), 80_000, 80_000],
+    )
+  })
+
   test("of a Send with CRC is verified before its receive completes, and its header before it is believed", async () => {
     for (const [what, byte] of [
       ["payload", 30_000],
