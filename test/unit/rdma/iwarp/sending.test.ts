@@ -464,9 +464,11 @@ describe("what is received straight into memory", () => {
   test("of Sends of one length is foreseen, once there were some, with the next one of them", async () => {
     const raw = await acceptedRaw({ ...PLAIN, memoryBytes: 20 * 100_000 }, noCrc)
     const offered: number[][] = []
+    let lastAt = 0
     Object.assign(raw.stream, {
       readNow(pieces: readonly Uint8Array[]): number {
         offered.push(pieces.map(({ length }) => length))
+        lastAt = pieces.at(-2)!.byteOffset - raw.end.memory.byteOffset
         return 0
       },
     })
@@ -490,6 +492,7 @@ describe("what is received straight into memory", () => {
     for (let i = 3; i < 6; i++) raw.stream.feed(send(i, 90_000))
     const next = [between, 60_000, between, 30_000]
     assert.deepEqual(ahead(send(6, 90_000), 1000), [between, 30_000, ...next])
+    assert.equal(lastAt, 6 * 100_000 + 60_000, "in the receive that is due then")
     assert.deepEqual(ahead(send(7, 90_000), 62_000), next, "with its last segment under way")
     assert.deepEqual(ahead(send(8, 80_000), 1000), [between, 30_000, ...next], "it is shorter this time")
     assert.deepEqual(ahead(send(9, 80_000), 1000), [between, 20_000])
