@@ -141,7 +141,7 @@ export class Inbox {
     pieces.length = 0
     pieces.push(this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing))
     const at = this.#foresee(this.#sink.length)
-    pieces.push(this.#memory.bytes.subarray(at, at + AHEAD_BYTES))
+    pieces.push(this.#frontPiece(at, AHEAD_BYTES))
     return pieces
   }
 
@@ -181,7 +181,7 @@ export class Inbox {
     return between
   }
 
-  /** Bytes of the shared memory for the one that is foreseen next. Mostly the same ones as the last time. */
+  /** Bytes of the receive memory in front of the payload that is foreseen next. Mostly the same ones as the last time. */
   #frontPiece(at: number, bytes: number): Uint8Array {
     const kept = this.#fronts[this.#foreseen]
     const memory = this.#memory.bytes

@@ -172,8 +172,12 @@ export class SoftwareRegion implements MemoryRegion {
   }
 
   returned(user: RegionUser): void {
-    const at = this.#users?.indexOf(user) ?? -1
-    if (at >= 0) this.#users?.splice(at, 1)
+    const users = this.#users
+    if (users === undefined) return
+    const last = users.length - 1
+    // Mostly there is no other.
+    if (users[last] === user) users.length = last
+    else if (users.includes(user)) users.splice(users.indexOf(user), 1)
   }
 
   #revoke(): void {
