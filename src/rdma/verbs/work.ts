@@ -62,7 +62,10 @@ export class SendRequest {
 /** A request for the receive queue; copied when posted, as SendRequest is. */
 export class ReceiveRequest {
   wrId = 0
-  /** Where the message goes, in order. Every entry needs LocalWrite. */
+  /**
+   * Where the message goes, in order. Every entry needs LocalWrite. From being posted to its completion the device may write
+   * all of it; what then lies behind the message may be anything.
+   */
   sgl: ScatterGatherEntry[] = []
 }
 
