@@ -124,7 +124,7 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
     if (afterMs > IWARP_NUDGE_MS_MAX) return
     this.#nudger = this.#device.clock.after(afterMs, "iwarp: nudge", () => {
       // Not between the segments of a message.
-      if (!this.requester.midway && !this.responder.midway) this.requester.writeNothing()
+      if (!this.requester.midway && !this.responder.answers.midway) this.requester.writeNothing()
       this.#nudge(2 * afterMs)
       this.schedule()
     })
@@ -236,13 +236,14 @@ export class IwarpConnection implements Connection, ByteReceiver, RegionUser {
 
   /** Puts in an FPDU of ours or of an answer; both get their turn, message by message. */
   #emit(): boolean {
-    const { requester, responder } = this
+    const { requester } = this
+    const { answers } = this.responder
     if (this.over) return false
     if (requester.midway) return requester.emit()
-    if (responder.midway) return responder.emit()
+    if (answers.midway) return answers.emit()
     this.#requestersTurn = !this.#requestersTurn
-    if (this.#requestersTurn) return requester.emit() || responder.emit()
-    return responder.emit() || requester.emit()
+    if (this.#requestersTurn) return requester.emit() || answers.emit()
+    return answers.emit() || requester.emit()
   }
 
   #taken(): void {

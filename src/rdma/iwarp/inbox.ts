@@ -1,4 +1,5 @@
 import { crc32c, crc32cOfView } from "../../wire/crc32c.ts"
+import { AHEAD_BYTES, Foresight, STRAIGHT_BYTES_MIN } from "./foresight.ts"
 import { Memory, MemoryPool } from "./memory-pool.ts"
 import {
   FPDU_BYTES_MAX,
@@ -17,21 +18,13 @@ const SMALL_BYTES = 4096
 const LARGE_BYTES = 2 * FPDU_BYTES_MAX + 8192
 const SMALL_KEPT = 256
 const LARGE_KEPT = 16
-/** From so many missing bytes of payload on they are received straight to where they belong. */
-const STRAIGHT_BYTES_MIN = 8192
 /**
  * While segments of so many bytes come, they are waited for with their headers: less is read at a time than the memory
  * holds, so that their payload can be received straight. Shorter ones are copied for less than a read of their own costs.
  */
 const LONG_BYTES_MIN = 24 * 1024
-/** What is read then: a header, or some short FPDUs. */
-const AHEAD_BYTES = 1024
 /** So many short ones in a row end that. */
 const SHORT_IN_A_ROW = 16
-/** Segments behind the one under way that are received with it where all of their message is known. */
-const FORESEEN_MAX = 8
-/** So many segments go by before a message is foreseen again that went on otherwise than foreseen. */
-const MISJUDGED_FOR = 64
 /** Bytes of an FPDU that say how long it and its header are. */
 const LENGTHS_BYTES = FPDU_LENGTH_BYTES + 2
 
@@ -95,23 +88,15 @@ export class Inbox {
   #patience = 0
   /** Of the FPDU that is gathered, bytes that are missing, at least. */
   #wanted = 0
-  /** What `ahead` has given: the rest of a segment; for each that is foreseen, what comes before its payload, and that; what follows. */
-  readonly #pieces: Uint8Array[] = []
+  readonly #foresight: Foresight
+  /** `ahead` was asked last, and how many segments it has foreseen. */
   #foreseen = 0
-  /** Of the segments foreseen, those of the message under way. */
-  #sure = 0
-  readonly #runs: Uint8Array[] = []
-  readonly #fronts: Uint8Array[] = []
-  /** Payload of the segment under way and of the one before: the last of a message may be shorter. */
-  #longBytes = 0
-  #formerBytes = 0
-  /** Segments to go by before one is foreseen again. */
-  #doubt = 0
   #closed = false
 
   constructor(pools: InboxMemory, user: InboxUser) {
     this.#pools = pools
     this.#user = user
+    this.#foresight = new Foresight(user)
     this.#memory = pools.shared
   }
 
@@ -137,57 +122,10 @@ export class Inbox {
   ahead(): readonly Uint8Array[] | undefined {
     if (this.#missing === 0 || this.#sink === undefined) return undefined
     this.#straight = true
-    const pieces = this.#pieces
-    pieces.length = 0
-    pieces.push(this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing))
-    const at = this.#foresee(this.#sink.length)
-    pieces.push(this.#frontPiece(at, AHEAD_BYTES))
+    const rest = this.#sink.subarray(this.#sinkAt, this.#sinkAt + this.#missing)
+    const pieces = this.#foresight.look(rest, this.#headerBytes, this.#sink.length, this.#memory.bytes)
+    this.#foreseen = this.#foresight.count
     return pieces
-  }
-
-  /**
-   * Lists segments like the one of `payloadBytes` that is under way, as far as what comes is foreseen; what lies between their
-   * payloads goes to the receive memory, which is empty. Returns how much of that it is.
-   */
-  #foresee(payloadBytes: number): number {
-    this.#foreseen = 0
-    this.#sure = 0
-    if (this.#doubt > 0) return 0
-    const runs = this.#runs
-    runs.length = 0
-    const isSure = this.#user.foreseen(runs)
-    const header = this.#headerBytes
-    const longBytes = Math.max(payloadBytes, this.#formerBytes)
-    let former = payloadBytes
-    let between = 0
-    for (let i = 0; i < runs.length; i++) {
-      const run = runs[i]!
-      for (let from = 0; from < run.length; ) {
-        const to = Math.min(from + longBytes, run.length)
-        // One as short as that is gathered first.
-        if (this.#foreseen === FORESEEN_MAX || to - from < STRAIGHT_BYTES_MIN) return between
-        const front = trailerBytes(header + former) + FPDU_LENGTH_BYTES + header
-        this.#pieces.push(
-          this.#frontPiece(between, front),
-          to === run.length && from === 0 ? run : run.subarray(from, to),
-        )
-        between += front
-        former = to - from
-        from = to
-        this.#foreseen++
-        if (i === 0 && isSure) this.#sure++
-      }
-    }
-    return between
-  }
-
-  /** Bytes of the receive memory in front of the payload that is foreseen next. Mostly the same ones as the last time. */
-  #frontPiece(at: number, bytes: number): Uint8Array {
-    const kept = this.#fronts[this.#foreseen]
-    const memory = this.#memory.bytes
-    const isIt = kept?.buffer === memory.buffer && kept.byteOffset === memory.byteOffset + at
-    if (isIt && kept.length === bytes) return kept
-    return (this.#fronts[this.#foreseen] = memory.subarray(at, at + bytes))
   }
 
   /** So many bytes are where `buffer` or `ahead`, the last that was asked, said. */
@@ -197,18 +135,19 @@ export class Inbox {
       this.#filled += bytes
       return this.#take(0)
     }
+    const { pieces } = this.#foresight
     let left = this.#fill(bytes)
     let at = 0
     for (let i = 0; i < this.#foreseen && left > 0; i++) {
-      const front = this.#pieces[1 + 2 * i]!.length
-      const payload = this.#pieces[2 + 2 * i]!
+      const front = pieces[1 + 2 * i]!.length
+      const payload = pieces[2 + 2 * i]!
       this.#filled = at + Math.min(front, left)
       this.#take(at)
       at += front
       left -= front
       if (left <= 0 || this.#closed) return
       if (!this.#isSink(payload)) {
-        if (i < this.#sure) this.#doubt = MISJUDGED_FOR
+        this.#foresight.misjudged(i)
         return this.#again(2 + 2 * i, left)
       }
       left = this.#fill(left)
@@ -240,7 +179,7 @@ export class Inbox {
     const bytes = new Uint8Array(count)
     let at = 0
     for (let i = piece; at < count; i++) {
-      const some = this.#pieces[i]!.subarray(0, count - at)
+      const some = this.#foresight.pieces[i]!.subarray(0, count - at)
       bytes.set(some, at)
       at += some.length
     }
@@ -313,13 +252,8 @@ export class Inbox {
     const straight = this.#user.arrived(memory, at, ulpduBytes)
     if (straight && ulpduBytes >= LONG_BYTES_MIN) {
       this.#patience = SHORT_IN_A_ROW
-      this.#longSegment(ulpduBytes - headerBytes(memory.view.getUint16(at)))
+      this.#foresight.seen(ulpduBytes - headerBytes(memory.view.getUint16(at)))
     } else if (this.#patience > 0) this.#patience--
-  }
-
-  #longSegment(payloadBytes: number): void {
-    this.#formerBytes = this.#longBytes
-    this.#longBytes = payloadBytes
   }
 
   /** Drops what goes nowhere, at the beginning of what came; returns where to go on. */
@@ -348,13 +282,12 @@ export class Inbox {
     if (here < 0 || payloadBytes - here < STRAIGHT_BYTES_MIN) return false
     const sink = this.#user.begins(this.#memory, at, ulpduBytes)
     if (sink === undefined) return this.#closed
-    if (this.#doubt > 0) this.#doubt--
     if (here > 0) sink.set(this.#memory.bytes.subarray(payloadAt, payloadAt + here))
     this.#sink = sink
     this.#sinkAt = here
     this.#missing = payloadBytes - here
     this.#headerBytes = header
-    this.#longSegment(payloadBytes)
+    this.#foresight.begun(payloadBytes)
     if (this.crc) {
       this.#trailer = trailerBytes(ulpduBytes)
       this.#sum = crc32cOfView(this.#memory.view, from, payloadAt)

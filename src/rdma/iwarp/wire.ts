@@ -34,6 +34,7 @@ export const READ_REQUEST_BYTES = 28
 export const CONTROL_TAGGED = 0x8140
 export const CONTROL_UNTAGGED = 0x0140
 export const CONTROL_LAST = 0x4000
+export const CONTROL_OPCODE = 0x000f
 /** The bit of them that says which of the two headers it is. */
 export const TAGGED = 0x8000
 
