@@ -193,12 +193,12 @@ export class PortalLogin implements LoginPhaseReceiver, LoginPolicy {
   /** What the login is negotiated with: over RDMA iSER's keys belong to it, over TCP they are declined. */
   #keys(own: Partial<KeyPreferences> = {}): KeyPreferences {
     const keys = { ...targetKeyPreferences, ...own }
-    const { transport, canTurnToRdma, iserSegmentBytesMax } = this.#connection.datamover
+    const { transport, iserSegmentBytesMax } = this.#connection.datamover
     if (iserSegmentBytesMax === undefined) return keys
     const wanted = { ...targetIserPreferences, ...keys.iser }
     const targetRecvDataSegmentLength = Math.min(wanted.targetRecvDataSegmentLength, iserSegmentBytesMax)
     const iser = { ...wanted, targetRecvDataSegmentLength }
-    if (transport === "tcp") return canTurnToRdma ? { ...keys, iser } : keys
+    if (transport === "tcp") return { ...keys, iser }
     // Unsolicited data would take a receive for each PDU of it, and copies; an RDMA Read takes neither.
     const initialR2T = own.initialR2T ?? true
     return { ...keys, initialR2T, iser: { ...iser, rdmaAlready: true } }

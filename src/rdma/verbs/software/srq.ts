@@ -47,7 +47,8 @@ export class SoftwareSharedReceiveQueue implements SharedReceiveQueue {
   /** Moves one of those posted to the end of a receive queue. False: there is none, or no place for it. */
   moveTo(receives: WorkQueue<WorkPlace>): boolean {
     if (this.#count === 0 || !receives.hasPlace) return false
-    receives.at(receives.posted++).copy(this.#places[--this.#count]!)
+    const top = --this.#count
+    this.#places[top] = receives.exchange(this.#places[top]!)
     return true
   }
 

@@ -41,21 +41,6 @@ export class WorkPlace {
     this.wrId = wrId
     if (this.length > bytesMax) throw bad(`${this.length} bytes are more than one message can have`)
   }
-
-  /** Becomes what another place is. */
-  copy(other: WorkPlace): void {
-    for (let i = 0; i < other.pieceCount; i++) {
-      const { mr, lkey, offset, length } = other.pieces[i]!
-      const piece = (this.pieces[i] ??= { mr: undefined, lkey: 0, offset: 0, length: 0 })
-      piece.mr = mr
-      piece.lkey = lkey
-      piece.offset = offset
-      piece.length = length
-    }
-    this.pieceCount = other.pieceCount
-    this.length = other.length
-    this.wrId = other.wrId
-  }
 }
 
 const bad = (message: string): VerbsError => new VerbsError("request", message)
@@ -95,6 +80,13 @@ export class WorkQueue<P extends WorkPlace> implements CompletionSource {
     if (!this.hasPlace)
       throw new VerbsError("queue-full", `all ${this.depth} places of the work queue are taken`)
     return this.at(this.posted)
+  }
+
+  /** Posts a place that was filled elsewhere; there has to be room. Returns the one whose stead it takes. */
+  exchange(place: P): P {
+    const free = this.at(this.posted)
+    this.#places[this.posted++ % this.depth] = place
+    return free
   }
 
   release(sequence: number): void {
