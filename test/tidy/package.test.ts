@@ -1,7 +1,7 @@
 /** The package as npm would publish it: its doors open, and it holds what they need. */
 import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs"
+import { accessSync, constants, mkdtempSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
@@ -26,11 +26,8 @@ describe("package", () => {
   let packed: string[] = []
   before(() => {
     folder = mkdtempSync(join(tmpdir(), "sanlet-package-"))
-    const built = spawnSync(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.build.json"], {
-      cwd: root,
-      encoding: "utf8",
-    })
-    assert.equal(built.status, 0, built.stdout)
+    const built = spawnSync("npm", ["run", "--silent", "build"], { cwd: root, encoding: "utf8" })
+    assert.equal(built.status, 0, built.stdout + built.stderr)
     const dry = spawnSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
       cwd: root,
       encoding: "utf8",
@@ -48,6 +45,10 @@ describe("package", () => {
     }
     for (const path of ["README.md", "LICENSE", "CHANGELOG.md"])
       assert.ok(packed.includes(path), `${path} is not packed`)
+  })
+
+  test("programs can be run as they were built: npx in a checkout does that", () => {
+    for (const path of Object.values(manifest.bin)) accessSync(join(root, path), constants.X_OK)
   })
 
   test("no tests and no sources of ours but the built ones", () => {
